@@ -1,0 +1,1 @@
+"""payops: the back office of a payment institution."""

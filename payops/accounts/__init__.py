@@ -1,0 +1,1 @@
+"""The ledger: subjects, accounts, vouchers, entries, posting and day end."""

@@ -1,0 +1,1 @@
+"""Maker-checker: frozen requests, decided by another person, executed once."""

@@ -1,0 +1,1 @@
+"""Channels, contracts, bill files and bank statements."""

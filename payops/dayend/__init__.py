@@ -1,0 +1,1 @@
+"""The timetable of a day: which step runs when, resumable."""

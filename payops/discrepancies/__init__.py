@@ -1,0 +1,1 @@
+"""Differences worked as cases until closed."""

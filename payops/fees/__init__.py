@@ -1,0 +1,1 @@
+"""Fee packages, rules and the fee engine."""

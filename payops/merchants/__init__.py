@@ -1,0 +1,1 @@
+"""Customers, merchants, contracts and settlement accounts."""

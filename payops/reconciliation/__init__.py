@@ -1,0 +1,1 @@
+"""Runs that compare own transactions with channel bills."""

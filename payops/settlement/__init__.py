@@ -1,0 +1,1 @@
+"""Clearing, settlement, balance check and payouts."""

@@ -1,0 +1,1 @@
+"""Statements and reports merchants and finance download."""

@@ -1,0 +1,121 @@
+"""Value sets of the ledger (DOMAIN 4)."""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class Element(models.TextChoices):
+    """The five elements of the chart, and memorandum accounts outside it."""
+
+    ASSET = "asset", _("Asset")
+    LIABILITY = "liability", _("Liability")
+    COMMON = "common", _("Common")
+    INCOME = "income", _("Income")
+    EXPENSE = "expense", _("Expense")
+    MEMO = "memo", _("Memorandum")
+
+
+class Side(models.TextChoices):
+    """Debit or credit."""
+
+    DEBIT = "D", _("Debit")
+    CREDIT = "C", _("Credit")
+
+
+class OwnerKind(models.TextChoices):
+    """Whose account it is; `owner_no` is the number within the kind."""
+
+    INSTITUTION = "institution", _("Institution")
+    CHANNEL = "channel", _("Channel contract")
+    BANK = "bank", _("Bank account")
+    MERCHANT = "merchant", _("Merchant")
+
+
+class PostingMode(models.TextChoices):
+    """When the stored balance follows the entries."""
+
+    REALTIME = "realtime", _("Real-time")
+    BUFFERED = "buffered", _("Buffered")
+    SUMMARY = "summary", _("Summary at day end")
+
+
+class AccountStatus(models.TextChoices):
+    """Restrictions refuse instructions, never facts (DOMAIN 4.4)."""
+
+    NORMAL = "normal", _("Normal")
+    CREDIT_ONLY = "credit_only", _("Credit only")
+    DEBIT_ONLY = "debit_only", _("Debit only")
+    STOPPED = "stopped", _("Stopped")
+    JUDICIAL = "judicial", _("Judicial freeze")
+    CLOSED = "closed", _("Closed")
+
+
+class DayState(models.TextChoices):
+    """Life of an accounting day; a closed day is never reopened."""
+
+    OPEN = "open", _("Open")
+    CUT_OFF = "cut_off", _("Cut off")
+    CLOSED = "closed", _("Closed")
+
+
+class RuleState(models.TextChoices):
+    """Life of one version of a posting rule."""
+
+    DRAFT = "draft", _("Draft")
+    ACTIVE = "active", _("Active")
+    RETIRED = "retired", _("Retired")
+
+
+class Event(models.IntegerChoices):
+    """Business events that make vouchers (DOMAIN 4.5). The number is part of the posting key and never changes."""
+
+    PAYMENT = 101, _("Payment succeeded")
+    VOID = 102, _("Void")
+    REFUND_ACCEPTED_PENDING = 111, _("Refund accepted, from pending")
+    REFUND_ACCEPTED_SETTLEMENT = 112, _("Refund accepted, from settlement")
+    REFUND_TAKEN = 113, _("Refund taken by the channel")
+    REFUND_FAILED_PENDING = 114, _("Refund failed, back to pending")
+    REFUND_FAILED_SETTLEMENT = 115, _("Refund failed, back to settlement")
+    REFUND_RETURNED = 116, _("Refund returned after success")
+    BILL_NETTED = 201, _("Bill taken, cost netted")
+    BILL_BILLED = 202, _("Bill taken, cost billed separately")
+    BILL_DISCOUNT = 203, _("Matched line with merchant-funded discount")
+    SURPLUS_FOUND = 211, _("Surplus to suspense")
+    SHORTAGE_FOUND = 212, _("Shortage to suspense")
+    SURPLUS_CLEARED = 213, _("Surplus cleared by its other half")
+    SHORTAGE_CLEARED = 214, _("Shortage cleared by its other half")
+    FEE_CLAIM = 215, _("Fee over tolerance claimed from the channel")
+    FEE_CLAIM_CLEARED = 216, _("Fee claim cleared")
+    RECEIPT = 221, _("Bank receipt")
+    RECEIPT_SHORT = 222, _("Receipt short of the bill")
+    RECEIPT_OVER = 223, _("Receipt over the bill")
+    UNIDENTIFIED_CREDIT = 224, _("Unidentified bank credit")
+    UNIDENTIFIED_DEBIT = 225, _("Unidentified bank debit")
+    COST_BILL_PAID = 226, _("Channel cost bill paid")
+    SUPPLEMENT = 301, _("Lost order supplemented")
+    SURPLUS_TO_PAYER = 302, _("Surplus to the payer")
+    SURPLUS_TO_INCOME = 303, _("Surplus to income")
+    RECOVER_PENDING = 304, _("Recovered from merchant, from pending")
+    RECOVER_SETTLEMENT = 305, _("Recovered from merchant, from settlement")
+    RECOVER_RECEIVABLE = 306, _("Recovered from merchant, as a receivable")
+    RECOVERY_COLLECTED = 307, _("Recovery collected")
+    RECOVERY_GIVEN_UP = 308, _("Recovery given up")
+    LOSS = 309, _("Loss accepted")
+    CLEARING_NET = 401, _("Clearing, net")
+    CLEARING_GROSS = 402, _("Clearing, gross with post-charged fee")
+    CLEARING_REFUND_FEE_NET = 403, _("Returned fee of a refund from settlement, net")
+    CLEARING_REFUND_FEE_GROSS = 404, _("Returned fee of a refund from settlement, gross")
+    PAYOUT_SUBMITTED = 411, _("Payout approved and submitted")
+    PAYOUT_CONFIRMED = 412, _("Payout confirmed")
+    PAYOUT_FAILED = 413, _("Payout failed")
+    PAYOUT_RETURNED = 414, _("Payout returned")
+    FEE_CARRIED = 421, _("Fee income carried out of the reserve")
+    OWN_FUNDS_COVER = 422, _("Own funds cover")
+
+
+class FindingLevel(models.TextChoices):
+    """How serious a finding of the day-end checks is."""
+
+    INFO = "info", _("Information")
+    WARNING = "warning", _("Warning")
+    ERROR = "error", _("Error")

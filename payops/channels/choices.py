@@ -1,0 +1,52 @@
+"""Value sets of channels, their files and the bank (DOMAIN 6)."""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class FileState(models.TextChoices):
+    """Life of a bill file (DOMAIN 6). Only `accepted` lets a run start."""
+
+    RECEIVED = "received", _("Received")
+    REJECTED = "rejected", _("Rejected")
+    HELD = "held", _("Held")
+    ACCEPTED = "accepted", _("Accepted")
+    SUPERSEDED = "superseded", _("Superseded")
+
+
+class CostMode(models.TextChoices):
+    """Whether the channel keeps its cost back from the settlement or bills it separately."""
+
+    NETTED = "netted", _("Netted")
+    BILLED = "billed", _("Billed separately")
+
+
+class RefundDate(models.TextChoices):
+    """When a refund counts: the channel's acceptance (WeChat) or its completion (Alipay)."""
+
+    ACCEPTANCE = "acceptance", _("Acceptance")
+    COMPLETION = "completion", _("Completion")
+
+
+class BankAccountKind(models.TextChoices):
+    """Customers' money or the institution's own."""
+
+    RESERVE = "reserve", _("Reserve")
+    OWN = "own", _("Own funds")
+
+
+class BankLineState(models.TextChoices):
+    """What became of a line of the bank statement."""
+
+    NEW = "new", _("New")
+    MATCHED = "matched", _("Matched")
+    UNIDENTIFIED = "unidentified", _("Unidentified")
+
+
+class BankLineKind(models.TextChoices):
+    """What a bank line is (DOMAIN 7.4)."""
+
+    SETTLEMENT = "settlement", _("Channel settlement")
+    PAYOUT = "payout", _("Payout")
+    RETURN = "return", _("Returned payout")
+    OTHER = "other", _("Unidentified")

@@ -1,0 +1,88 @@
+"""Value sets of discrepancies (DOMAIN 7.2, 8)."""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class CaseKind(models.TextChoices):
+    """What kind of difference it is: the result kinds of DOMAIN 7.2 that open a case, and those of the bank."""
+
+    OWN_ONLY = "own_only", _("Own only (shortage)")
+    CHANNEL_ONLY = "channel_only", _("Channel only (surplus)")
+    AMOUNT = "amount_mismatch", _("Amount mismatch")
+    FEE = "fee_mismatch", _("Fee mismatch")
+    STATUS = "status_mismatch", _("Status mismatch (lost order)")
+    CURRENCY = "currency_mismatch", _("Currency mismatch")
+    KIND = "kind_mismatch", _("Kind mismatch")
+    DUPLICATE_CHANNEL = "duplicate_channel", _("Duplicate in channel")
+    DUPLICATE_OWN = "duplicate_own", _("Duplicate of ours")
+    RECEIPT = "receipt_mismatch", _("Receipt differs from bill")
+    BANK = "bank_unidentified", _("Unidentified bank line")
+
+
+class CaseState(models.TextChoices):
+    """Life of a case."""
+
+    OPEN = "open", _("Open")
+    INVESTIGATING = "investigating", _("Investigating")
+    PROPOSED = "proposed", _("Action proposed")
+    BOOKED = "booked", _("Booked")
+    CLOSED = "closed", _("Closed")
+    AUTO_CLEARED = "auto_cleared", _("Cleared automatically")
+    WITHDRAWN = "withdrawn", _("Withdrawn by a new run")
+
+
+OPEN_STATES = (CaseState.OPEN, CaseState.INVESTIGATING, CaseState.PROPOSED, CaseState.BOOKED)
+
+CASE_TRANSITIONS: dict[str, set[str]] = {
+    CaseState.OPEN: {
+        CaseState.INVESTIGATING,
+        CaseState.PROPOSED,
+        CaseState.AUTO_CLEARED,
+        CaseState.WITHDRAWN,
+    },
+    CaseState.INVESTIGATING: {CaseState.OPEN, CaseState.PROPOSED, CaseState.AUTO_CLEARED, CaseState.WITHDRAWN},
+    CaseState.PROPOSED: {CaseState.OPEN, CaseState.BOOKED, CaseState.CLOSED, CaseState.AUTO_CLEARED},
+    CaseState.BOOKED: {CaseState.CLOSED},
+    CaseState.CLOSED: {CaseState.OPEN},
+    CaseState.AUTO_CLEARED: {CaseState.OPEN},
+    CaseState.WITHDRAWN: {CaseState.OPEN},
+}
+
+
+class ActionKind(models.TextChoices):
+    """What may be done about a case (DOMAIN 8); each but waiting books one voucher of DOMAIN 4.5."""
+
+    WAIT = "wait", _("Keep waiting")
+    SUPPLEMENT = "supplement", _("Supplement lost order")
+    REFUND_PAYER = "refund_payer", _("Refund the payer")
+    LOSS = "loss", _("Accept the loss")
+    RECOVER = "recover", _("Recover from the merchant")
+    INCOME = "income", _("Take the surplus to income")
+
+
+SURPLUS_ACTIONS = (ActionKind.WAIT, ActionKind.SUPPLEMENT, ActionKind.REFUND_PAYER, ActionKind.INCOME)
+SHORTAGE_ACTIONS = (ActionKind.WAIT, ActionKind.LOSS, ActionKind.RECOVER)
+
+
+class ActionState(models.TextChoices):
+    """Life of a proposed action."""
+
+    PROPOSED = "proposed", _("Proposed")
+    BOOKED = "booked", _("Booked")
+    REJECTED = "rejected", _("Rejected")
+
+
+class ReasonCode(models.TextChoices):
+    """Why, as far as the run can derive it."""
+
+    CUT_OFF = "cut_off", _("Cut-off difference")
+    LOST_ORDER = "lost_order", _("Lost order")
+    LATE_SUCCESS = "late_success", _("Success after closing")
+    DUPLICATE = "duplicate", _("Duplicate payment")
+    AMOUNT_CHANGED = "amount_changed", _("Amount changed")
+    FEE_RATE = "fee_rate", _("Fee rate changed")
+    NOT_AT_CHANNEL = "not_at_channel", _("Not known to the channel")
+    NOT_OURS = "not_ours", _("Not known to us")
+    BANK = "bank", _("Bank difference")
+    OTHER = "other", _("Other")

@@ -1,0 +1,170 @@
+"""Customers, merchants, their contracts, settlement terms and settlement accounts (DOMAIN 12)."""
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+from simple_history.models import HistoricalRecords
+
+from payops.core.crypto import EncryptedTextField
+from payops.fees.models import FeePackage
+
+
+class CustomerKind(models.TextChoices):
+    """Legal or natural person."""
+
+    LEGAL = "legal", _("Legal person")
+    NATURAL = "natural", _("Natural person")
+
+
+class MerchantType(models.TextChoices):
+    """What kind of business it is."""
+
+    ENTERPRISE = "enterprise", _("Enterprise")
+    INDIVIDUAL = "individual", _("Individual business")
+    LEASED = "leased", _("Leased, without licence")
+    MICRO = "micro", _("Micro")
+
+
+class MerchantStatus(models.TextChoices):
+    """Suspended takes no new payments; settlement-held keeps earning but is not paid out."""
+
+    APPLIED = "applied", _("Applied")
+    IN_REVIEW = "in_review", _("In review")
+    REJECTED = "rejected", _("Rejected")
+    ACTIVE = "active", _("Active")
+    SUSPENDED = "suspended", _("Suspended")
+    HELD = "held", _("Settlement held")
+    CLOSED = "closed", _("Closed")
+
+
+class Collection(models.TextChoices):
+    """How the fee is collected (DOMAIN 10): inside (net) or post-charged (gross)."""
+
+    NET = "net", _("Net, fee kept back")
+    GROSS = "gross", _("Gross, fee charged afterwards")
+
+
+class CycleUnit(models.TextChoices):
+    """T counts working days, D natural days."""
+
+    T = "T", _("Working days (T+n)")
+    D = "D", _("Natural days (D+n)")
+
+
+class AccountState(models.TextChoices):
+    """State of a settlement account; a returned payout flags it until new data are approved."""
+
+    ACTIVE = "active", _("Active")
+    FLAGGED = "flagged", _("Flagged after a returned payout")
+    REPLACED = "replaced", _("Replaced")
+
+
+class Customer(models.Model):
+    """A legal or natural person, unique by certificate number; owns merchants."""
+
+    customer_no = models.CharField(_("customer number"), max_length=40, unique=True)
+    name = models.CharField(_("name"), max_length=120)
+    kind = models.CharField(_("kind"), max_length=8, choices=CustomerKind.choices, default=CustomerKind.LEGAL)
+    certificate_no = EncryptedTextField(_("certificate number"))
+    certificate_index = models.CharField(max_length=64, unique=True, editable=False)
+    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+    history = HistoricalRecords(excluded_fields=["certificate_no"])
+
+    class Meta:
+        ordering = ["customer_no"]
+        verbose_name = _("customer")
+        verbose_name_plural = _("customers")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Merchant(models.Model):
+    """A merchant of a customer: takes payments, is settled, has users in the portal."""
+
+    merchant_no = models.CharField(_("merchant number"), max_length=40, unique=True)
+    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="merchants")
+    name = models.CharField(_("name"), max_length=120)
+    merchant_type = models.CharField(
+        _("type"), max_length=12, choices=MerchantType.choices, default=MerchantType.ENTERPRISE
+    )
+    status = models.CharField(_("status"), max_length=10, choices=MerchantStatus.choices, default=MerchantStatus.ACTIVE)
+    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+    history = HistoricalRecords()
+
+    class Meta:
+        ordering = ["merchant_no"]
+        verbose_name = _("merchant")
+        verbose_name_plural = _("merchants")
+
+    def __str__(self) -> str:
+        return f"{self.merchant_no} {self.name}"
+
+
+class MerchantProduct(models.Model):
+    """The contract of one merchant for one product: its fee package and how the fee is collected."""
+
+    merchant = models.ForeignKey(Merchant, on_delete=models.PROTECT, related_name="products")
+    product = models.CharField(_("product"), max_length=30)
+    package = models.ForeignKey(FeePackage, on_delete=models.PROTECT, verbose_name=_("fee package"))
+    collection = models.CharField(_("collection"), max_length=6, choices=Collection.choices, default=Collection.NET)
+    effective_from = models.DateField(_("effective from"))
+    history = HistoricalRecords()
+
+    class Meta:
+        ordering = ["merchant", "product"]
+        verbose_name = _("merchant product")
+        verbose_name_plural = _("merchant products")
+        constraints = [
+            models.UniqueConstraint(fields=["merchant", "product"], name="merchant_product_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.merchant_id}/{self.product}"
+
+
+class SettlementTerms(models.Model):
+    """When and above which amount a merchant is paid."""
+
+    merchant = models.OneToOneField(Merchant, on_delete=models.PROTECT, related_name="terms")
+    cycle_unit = models.CharField(_("cycle"), max_length=1, choices=CycleUnit.choices, default=CycleUnit.T)
+    cycle_days = models.PositiveSmallIntegerField(_("days"), default=1)
+    minimum_amount = models.BigIntegerField(_("minimum payout (minor units)"), default=0)
+    history = HistoricalRecords()
+
+    class Meta:
+        ordering = ["merchant"]
+        verbose_name = _("settlement terms")
+        verbose_name_plural = _("settlement terms")
+        constraints = [models.CheckConstraint(condition=Q(minimum_amount__gte=0), name="terms_minimum_not_negative")]
+
+    def __str__(self) -> str:
+        return f"{self.cycle_unit}+{self.cycle_days}"
+
+
+class SettlementAccount(models.Model):
+    """The bank account a merchant is paid to; the number is encrypted, found by its blind index, shown masked."""
+
+    merchant = models.ForeignKey(Merchant, on_delete=models.PROTECT, related_name="settlement_accounts")
+    bank_name = models.CharField(_("bank"), max_length=80)
+    branch_code = models.CharField(_("branch code"), max_length=20, blank=True)
+    holder = models.CharField(_("account holder"), max_length=120)
+    number = EncryptedTextField(_("account number"))
+    number_index = models.CharField(max_length=64, editable=False, db_index=True)
+    number_masked = models.CharField(_("account number"), max_length=40)
+    state = models.CharField(_("state"), max_length=8, choices=AccountState.choices, default=AccountState.ACTIVE)
+    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+    history = HistoricalRecords(excluded_fields=["number"])
+
+    class Meta:
+        ordering = ["merchant", "id"]
+        verbose_name = _("settlement account")
+        verbose_name_plural = _("settlement accounts")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["merchant"], condition=~Q(state="replaced"), name="settlement_account_one_in_use"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.bank_name} {self.number_masked}"

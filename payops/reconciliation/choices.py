@@ -1,0 +1,59 @@
+"""Value sets of reconciliation (DOMAIN 7.2)."""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class ResultKind(models.TextChoices):
+    """The results of DOMAIN 7.2."""
+
+    MATCHED = "matched", _("Matched")
+    OWN_IN_DOUBT = "own_in_doubt", _("Own in doubt")
+    OWN_ONLY = "own_only", _("Own only")
+    OWN_CLEARED = "own_cleared", _("Own cleared")
+    CHANNEL_IN_DOUBT = "channel_in_doubt", _("Channel in doubt")
+    CHANNEL_ONLY = "channel_only", _("Channel only")
+    CHANNEL_CLEARED = "channel_cleared", _("Channel cleared")
+    AMOUNT = "amount_mismatch", _("Amount mismatch")
+    FEE = "fee_mismatch", _("Fee mismatch")
+    STATUS = "status_mismatch", _("Status mismatch")
+    CURRENCY = "currency_mismatch", _("Currency mismatch")
+    KIND = "kind_mismatch", _("Kind mismatch")
+    DUPLICATE_CHANNEL = "duplicate_channel", _("Duplicate in channel")
+    DUPLICATE_OWN = "duplicate_own", _("Duplicate of ours")
+    OFFSET = "offset", _("Internal offset")
+    FAILED = "failed_absent", _("Unknown and absent, set failed")
+
+
+class RunState(models.TextChoices):
+    """Life of a run."""
+
+    RUNNING = "running", _("Running")
+    COMPLETE = "complete", _("Complete")
+    FAILED = "failed", _("Failed")
+
+
+class ItemSide(models.TextChoices):
+    """Which side an open item stands on; a pair has both."""
+
+    OWN = "own", _("Own")
+    CHANNEL = "channel", _("Channel")
+    PAIR = "pair", _("Both")
+
+
+class ItemState(models.TextChoices):
+    """Life of an open item. In-doubt and definite items are re-tried by every run of their contract."""
+
+    IN_DOUBT = "in_doubt", _("In doubt")
+    DEFINITE = "definite", _("Definite")
+    CLEARED = "cleared", _("Cleared by its other half")
+    RESOLVED = "resolved", _("Resolved by an action")
+    WITHDRAWN = "withdrawn", _("Withdrawn by a new run")
+
+
+class ReceiptState(models.TextChoices):
+    """How the bank's money compares with one channel day."""
+
+    WAITING = "waiting", _("Waiting for the receipt")
+    AGREED = "agreed", _("Agreed")
+    DIFFERENT = "different", _("Different")

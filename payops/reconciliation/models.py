@@ -1,0 +1,230 @@
+"""Runs and what they found: results, open items carried from day to day, links, run vouchers, receipts (DOMAIN 7)."""
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from payops.accounts.choices import Event
+from payops.channels.models import BankAccount, BillFile, ChannelContract
+from payops.core.models import JobRun
+from payops.discrepancies.models import Discrepancy
+from payops.reconciliation.choices import ItemSide, ItemState, ReceiptState, ResultKind, RunState
+
+
+class ReconRun(models.Model):
+    """One numbered run over one contract, channel date and batch. Re-runs add numbers; every run keeps its result."""
+
+    contract = models.ForeignKey(ChannelContract, on_delete=models.PROTECT, related_name="runs")
+    channel_date = models.DateField(_("channel date"))
+    batch = models.PositiveSmallIntegerField(_("batch"), default=1)
+    run_no = models.PositiveIntegerField(_("run number"))
+    state = models.CharField(_("state"), max_length=8, choices=RunState.choices, default=RunState.RUNNING)
+    is_current = models.BooleanField(_("current"), default=False)
+    file = models.ForeignKey(BillFile, on_delete=models.PROTECT, related_name="runs", verbose_name=_("bill file"))
+    own_count = models.BigIntegerField(_("own rows"), default=0)
+    own_amount = models.BigIntegerField(_("own total (minor units)"), default=0)
+    channel_count = models.BigIntegerField(_("channel lines"), default=0)
+    channel_amount = models.BigIntegerField(_("channel total (minor units)"), default=0)
+    matched_count = models.BigIntegerField(_("matched"), default=0)
+    totals = models.JSONField(_("totals by kind"), default=dict)
+    results = models.JSONField(_("results by kind"), default=dict)
+    equation = models.JSONField(_("equation"), default=dict)
+    job = models.ForeignKey(JobRun, on_delete=models.PROTECT, null=True, blank=True)
+    error = models.TextField(_("error"), blank=True)
+    started_at = models.DateTimeField(_("started at"), auto_now_add=True)
+    finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
+
+    class Meta:
+        ordering = ["-channel_date", "contract", "-run_no"]
+        verbose_name = _("reconciliation run")
+        verbose_name_plural = _("reconciliation runs")
+        constraints = [
+            models.UniqueConstraint(fields=["contract", "channel_date", "batch", "run_no"], name="recon_run_number"),
+            models.UniqueConstraint(
+                fields=["contract", "channel_date", "batch"], condition=Q(is_current=True), name="recon_run_one_current"
+            ),
+            models.CheckConstraint(
+                condition=Q(is_current=False) | Q(state="complete"), name="recon_run_current_is_complete"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.contract_id} {self.channel_date} #{self.run_no}"
+
+
+class OpenItem(models.Model):
+    """One difference of a contract that is carried from run to run until its other half comes or an action ends it.
+
+    `d` = channel − own in minor units, signed: what of this item stands on channel pending clearing (in doubt) or in
+    suspense (definite). `first_date` is the channel date on which it was first seen, `cleared_date` that of the run
+    that cleared it. A transaction or a bill line has at most one live item (partial unique indexes).
+    """
+
+    contract = models.ForeignKey(ChannelContract, on_delete=models.PROTECT, related_name="open_items")
+    side = models.CharField(_("side"), max_length=7, choices=ItemSide.choices)
+    result = models.CharField(_("result"), max_length=18, choices=ResultKind.choices)
+    state = models.CharField(_("state"), max_length=9, choices=ItemState.choices)
+    match_key = models.CharField(_("matching key"), max_length=64)
+    kind = models.PositiveSmallIntegerField(_("kind"))
+    transaction_id = models.BigIntegerField(_("transaction"), null=True, blank=True)
+    bill_line_id = models.BigIntegerField(_("bill line"), null=True, blank=True)
+    own_amount = models.BigIntegerField(_("own amount (minor units)"), default=0)
+    channel_amount = models.BigIntegerField(_("channel amount (minor units)"), default=0)
+    d = models.BigIntegerField(_("difference (minor units)"))
+    currency = models.CharField(_("currency"), max_length=3, default="CNY")
+    first_date = models.DateField(_("first seen"))
+    definite_date = models.DateField(_("definite since"), null=True, blank=True)
+    cleared_date = models.DateField(_("cleared on"), null=True, blank=True)
+    first_run = models.ForeignKey(ReconRun, on_delete=models.PROTECT, related_name="items_first_seen")
+    definite_run = models.ForeignKey(
+        ReconRun, on_delete=models.PROTECT, null=True, blank=True, related_name="items_made_definite"
+    )
+    cleared_run = models.ForeignKey(
+        ReconRun, on_delete=models.PROTECT, null=True, blank=True, related_name="items_cleared"
+    )
+    case = models.ForeignKey(Discrepancy, on_delete=models.PROTECT, null=True, blank=True, related_name="items")
+    evidence = models.JSONField(_("evidence"), default=dict)
+
+    class Meta:
+        ordering = ["id"]
+        verbose_name = _("open item")
+        verbose_name_plural = _("open items")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["transaction_id"],
+                condition=Q(state__in=["in_doubt", "definite"], transaction_id__isnull=False),
+                name="open_item_one_per_transaction",
+            ),
+            models.UniqueConstraint(
+                fields=["bill_line_id"],
+                condition=Q(state__in=["in_doubt", "definite"], bill_line_id__isnull=False),
+                name="open_item_one_per_line",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state="cleared") | Q(cleared_date__isnull=False, cleared_run__isnull=False),
+                name="open_item_cleared_by_a_run",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["contract", "state"], name="open_item_pool_idx"),
+            models.Index(fields=["contract", "first_date"], name="open_item_first_idx"),
+            models.Index(fields=["contract", "cleared_date"], name="open_item_cleared_idx"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.match_key} {self.result}"
+
+
+class ReconResult(models.Model):
+    """One difference as one run saw it; matched rows are implicit (what is not here is matched)."""
+
+    run = models.ForeignKey(ReconRun, on_delete=models.PROTECT, related_name="result_rows")
+    kind = models.CharField(_("result"), max_length=18, choices=ResultKind.choices)
+    item = models.ForeignKey(OpenItem, on_delete=models.PROTECT, null=True, blank=True, related_name="results")
+    case = models.ForeignKey(Discrepancy, on_delete=models.PROTECT, null=True, blank=True)
+    match_key = models.CharField(_("matching key"), max_length=64)
+    transaction_id = models.BigIntegerField(_("transaction"), null=True, blank=True)
+    bill_line_id = models.BigIntegerField(_("bill line"), null=True, blank=True)
+    own_amount = models.BigIntegerField(_("own amount (minor units)"), default=0)
+    channel_amount = models.BigIntegerField(_("channel amount (minor units)"), default=0)
+    own_fee = models.BigIntegerField(_("expected fee (minor units)"), default=0)
+    channel_fee = models.BigIntegerField(_("channel fee (minor units)"), default=0)
+    d = models.BigIntegerField(_("difference (minor units)"), default=0)
+    detail = models.JSONField(_("detail"), default=dict)
+
+    class Meta:
+        ordering = ["run", "id"]
+        verbose_name = _("reconciliation result")
+        verbose_name_plural = _("reconciliation results")
+        indexes = [models.Index(fields=["run", "kind"], name="recon_result_kind_idx")]
+
+    def __str__(self) -> str:
+        return f"{self.run_id} {self.kind} {self.match_key}"
+
+
+class MatchLink(models.Model):
+    """A match that is not implicit in one day's join: carried over, kept in spite of a mismatch, or made by hand."""
+
+    contract = models.ForeignKey(ChannelContract, on_delete=models.PROTECT)
+    transaction_id = models.BigIntegerField(unique=True)
+    bill_line_id = models.BigIntegerField(unique=True)
+    run = models.ForeignKey(ReconRun, on_delete=models.PROTECT, null=True, related_name="links")
+    why = models.CharField(max_length=20)
+
+    class Meta:
+        ordering = ["id"]
+        verbose_name = _("match link")
+        verbose_name_plural = _("match links")
+
+    def __str__(self) -> str:
+        return f"{self.transaction_id} = {self.bill_line_id}"
+
+
+class RunVoucher(models.Model):
+    """What one run booked under one rule: a total, new less what earlier runs of the same day booked already.
+
+    The source document of the run's vouchers; `amounts` are the rule's variables in minor units.
+    """
+
+    run = models.ForeignKey(ReconRun, on_delete=models.PROTECT, related_name="vouchers")
+    contract = models.ForeignKey(ChannelContract, on_delete=models.PROTECT)
+    channel_date = models.DateField(_("channel date"))
+    batch = models.PositiveSmallIntegerField(default=1)
+    event = models.PositiveSmallIntegerField(_("rule"), choices=Event.choices)
+    merchant_no = models.CharField(_("merchant"), max_length=40, blank=True)
+    amounts = models.JSONField(_("amounts"))
+    voucher_id = models.BigIntegerField(_("voucher"), null=True, blank=True)
+
+    class Meta:
+        ordering = ["run", "id"]
+        verbose_name = _("run voucher")
+        verbose_name_plural = _("run vouchers")
+        constraints = [
+            models.UniqueConstraint(fields=["run", "event", "merchant_no"], name="run_voucher_one_per_rule"),
+        ]
+        indexes = [models.Index(fields=["contract", "channel_date", "batch"], name="run_voucher_day_idx")]
+
+    def __str__(self) -> str:
+        return f"{self.run_id} {self.get_event_display()}"
+
+
+class ChannelReceipt(models.Model):
+    """The money of one contract and channel date: what the bill says is due, what the bank received."""
+
+    contract = models.ForeignKey(ChannelContract, on_delete=models.PROTECT, related_name="receipts")
+    channel_date = models.DateField(_("channel date"))
+    due = models.BigIntegerField(_("due by the bill (minor units)"), default=0)
+    received = models.BigIntegerField(_("received (minor units)"), default=0)
+    short_booked = models.BigIntegerField(_("difference booked to suspense (minor units)"), default=0)
+    due_date = models.DateField(_("due date"))
+    state = models.CharField(_("state"), max_length=9, choices=ReceiptState.choices, default=ReceiptState.WAITING)
+    case = models.ForeignKey(Discrepancy, on_delete=models.PROTECT, null=True, blank=True)
+
+    class Meta:
+        ordering = ["-channel_date", "contract"]
+        verbose_name = _("channel receipt")
+        verbose_name_plural = _("channel receipts")
+        constraints = [models.UniqueConstraint(fields=["contract", "channel_date"], name="channel_receipt_once")]
+
+    def __str__(self) -> str:
+        return f"{self.contract_id} {self.channel_date}"
+
+
+class ExpectedMovement(models.Model):
+    """A movement settlement expects on a bank account (payout, return), registered downward for fund reconciliation."""
+
+    bank_account = models.ForeignKey(BankAccount, on_delete=models.PROTECT)
+    reference = models.CharField(_("our number"), max_length=40)
+    kind = models.CharField(_("kind"), max_length=10)
+    amount = models.BigIntegerField(_("amount (minor units, + = in)"))
+    expected_on = models.DateField(_("expected on"))
+    bank_line_id = models.BigIntegerField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["id"]
+        verbose_name = _("expected bank movement")
+        verbose_name_plural = _("expected bank movements")
+        constraints = [models.UniqueConstraint(fields=["reference", "kind"], name="expected_movement_once")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.reference}"

@@ -1,0 +1,64 @@
+"""Settings of the business: encryption keys, limits, and the bank the payouts go to."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
+
+from payops.config.settings.environment import PAYOPS_VAR_DIR, local_secret, number, required_in_production, text
+
+__all__ = [
+    "BANK_SIMULATOR_URL",
+    "PAYOPS_ALERT_EMAIL",
+    "PAYOPS_BANK_TIMEOUT_SECONDS",
+    "PAYOPS_ENCRYPTION_KEYS",
+    "PAYOPS_FILES_DIR",
+    "PAYOPS_MAX_BILL_LINES",
+    "PAYOPS_MAX_UNPACKED_BYTES",
+    "PAYOPS_MAX_UPLOAD_BYTES",
+    "PAYOPS_MERCHANT_MAX_UPLOAD_BYTES",
+]
+
+KEY_BYTES = 32
+
+
+def parse_keys(value: str) -> dict[str, str]:
+    """``id:base64key,id:base64key``; the first encrypts, all decrypt. A key is 32 bytes."""
+    keys: dict[str, str] = {}
+    for part in value.split(","):
+        name, colon, key = part.strip().partition(":")
+        try:
+            size = len(base64.urlsafe_b64decode(key))
+        except ValueError:
+            size = 0
+        if not colon or not name.isalnum() or size != KEY_BYTES:
+            raise ImproperlyConfigured(
+                f"PAYOPS_ENCRYPTION_KEYS: the part beginning {name[:8]!r} is not id:key with a key of 32 bytes in "
+                "base64. Make a key with `head -c 32 /dev/urandom | base64 | tr '+/' '-_'`."
+            )
+        keys[name] = key
+    return keys
+
+
+def new_key() -> str:
+    return "dev:" + base64.urlsafe_b64encode(secrets.token_bytes(KEY_BYTES)).decode()
+
+
+PAYOPS_ENCRYPTION_KEYS = parse_keys(
+    required_in_production(
+        "PAYOPS_ENCRYPTION_KEYS",
+        "bank accounts and identity numbers are encrypted with it",
+        lambda: local_secret("encryption_keys", new_key),
+    )
+)
+PAYOPS_FILES_DIR = Path(text("PAYOPS_FILES_DIR", str(PAYOPS_VAR_DIR / "files")))
+PAYOPS_MAX_UPLOAD_BYTES = number("PAYOPS_MAX_UPLOAD_BYTES", 2 * 1024**3)
+PAYOPS_MERCHANT_MAX_UPLOAD_BYTES = number("PAYOPS_MERCHANT_MAX_UPLOAD_BYTES", 20 * 1024**2)
+PAYOPS_MAX_UNPACKED_BYTES = number("PAYOPS_MAX_UNPACKED_BYTES", 8 * 1024**3)
+PAYOPS_MAX_BILL_LINES = number("PAYOPS_MAX_BILL_LINES", 20_000_000)
+BANK_SIMULATOR_URL = text("BANK_SIMULATOR_URL", "http://127.0.0.1:8097")
+PAYOPS_BANK_TIMEOUT_SECONDS = number("PAYOPS_BANK_TIMEOUT_SECONDS", 5)
+PAYOPS_ALERT_EMAIL = text("PAYOPS_ALERT_EMAIL")

@@ -72,11 +72,12 @@ def _drop_databases_of_dead_runs() -> None:
 
 
 @pytest.fixture(scope="session")
-def django_db_modify_db_settings() -> None:
+def django_db_modify_db_settings(django_db_blocker: Any) -> None:
     """Runs before the test database is made."""
     DatabaseOperations.execute_sql_flush = _flush_past_the_guards
     DatabaseOperations.sql_flush = _flush_all_but_the_calendar(DatabaseOperations.sql_flush)
-    _drop_databases_of_dead_runs()
+    with django_db_blocker.unblock():
+        _drop_databases_of_dead_runs()
 
 
 @pytest.fixture(scope="session")

@@ -50,7 +50,7 @@ def embedded_database() -> dict[str, Any]:
     """The embedded server; it is started by the first connection, see ``payops.config.postgresql``."""
     if IN_PRODUCTION:
         raise ImproperlyConfigured(
-            "DATABASE_URL is not set. Production needs it; the embedded PostgreSQL is for development and demonstrations."
+            "DATABASE_URL is not set. Production needs it; the embedded PostgreSQL is for development."
         )
     try:
         host = str(EmbeddedPostgres(PAYOPS_EMBEDDED_PG_DIR, PAYOPS_EMBEDDED_PG_VERSION).socket_dir)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
+from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
@@ -67,7 +68,7 @@ class JobRun(models.Model):
 
     kind = models.CharField(_("kind"), max_length=80)
     key = models.CharField(_("key"), max_length=200, null=True, blank=True)
-    params = models.JSONField(_("parameters"), default=dict, blank=True)
+    params = models.JSONField(_("parameters"), default=dict, blank=True, encoder=DjangoJSONEncoder)
     state = models.CharField(_("state"), max_length=10, choices=JobState.choices, default=JobState.QUEUED)
     attempt = models.PositiveSmallIntegerField(_("attempt"), default=0)
     max_attempts = models.PositiveSmallIntegerField(_("attempts allowed"), default=3)
@@ -78,7 +79,7 @@ class JobRun(models.Model):
     progress_total = models.BigIntegerField(_("of"), default=0)
     message = models.CharField(_("message"), max_length=500, blank=True)
     log = models.TextField(_("log"), blank=True)
-    result = models.JSONField(_("result"), null=True, blank=True)
+    result = models.JSONField(_("result"), null=True, blank=True, encoder=DjangoJSONEncoder)
     error_code = models.CharField(_("error code"), max_length=80, blank=True)
     error_message = models.TextField(_("error"), blank=True)
     parent = models.ForeignKey(
@@ -149,7 +150,7 @@ class AuditLog(models.Model):
     action = models.CharField(_("action"), max_length=80)
     object_kind = models.CharField(_("kind of object"), max_length=80)
     object_id = models.CharField(_("object"), max_length=80, blank=True)
-    detail = models.JSONField(_("detail"), default=dict, blank=True)
+    detail = models.JSONField(_("detail"), default=dict, blank=True, encoder=DjangoJSONEncoder)
     ip = models.GenericIPAddressField(_("IP address"), null=True, blank=True)
 
     class Meta:

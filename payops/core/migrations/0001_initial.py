@@ -2,6 +2,7 @@
 
 import datetime
 
+import django.core.serializers.json
 import django.db.models.deletion
 import django.utils.timezone
 from django.db import migrations, models
@@ -38,7 +39,7 @@ class Migration(migrations.Migration):
                 ("action", models.CharField(max_length=80, verbose_name="action")),
                 ("object_kind", models.CharField(max_length=80, verbose_name="kind of object")),
                 ("object_id", models.CharField(blank=True, max_length=80, verbose_name="object")),
-                ("detail", models.JSONField(blank=True, default=dict, verbose_name="detail")),
+                ("detail", models.JSONField(encoder=django.core.serializers.json.DjangoJSONEncoder, blank=True, default=dict, verbose_name="detail")),
                 ("ip", models.GenericIPAddressField(blank=True, null=True, verbose_name="IP address")),
             ],
             options={
@@ -93,7 +94,7 @@ class Migration(migrations.Migration):
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("kind", models.CharField(max_length=80, verbose_name="kind")),
                 ("key", models.CharField(blank=True, max_length=200, null=True, verbose_name="key")),
-                ("params", models.JSONField(blank=True, default=dict, verbose_name="parameters")),
+                ("params", models.JSONField(encoder=django.core.serializers.json.DjangoJSONEncoder, blank=True, default=dict, verbose_name="parameters")),
                 (
                     "state",
                     models.CharField(
@@ -119,7 +120,7 @@ class Migration(migrations.Migration):
                 ("progress_total", models.BigIntegerField(default=0, verbose_name="of")),
                 ("message", models.CharField(blank=True, max_length=500, verbose_name="message")),
                 ("log", models.TextField(blank=True, verbose_name="log")),
-                ("result", models.JSONField(blank=True, null=True, verbose_name="result")),
+                ("result", models.JSONField(encoder=django.core.serializers.json.DjangoJSONEncoder, blank=True, null=True, verbose_name="result")),
                 ("error_code", models.CharField(blank=True, max_length=80, verbose_name="error code")),
                 ("error_message", models.TextField(blank=True, verbose_name="error")),
                 ("pending", models.PositiveIntegerField(default=0, verbose_name="parts pending")),

@@ -16,6 +16,7 @@ from payops.channels.choices import (
     RefundDate,
 )
 from payops.core.partitions import DayPartitionedModel
+from payops.core.sql import NO_TRUNCATE
 from payops.fees.models import FeePackage
 
 
@@ -177,7 +178,7 @@ class BillLine(DayPartitionedModel):
     payer_masked = models.CharField(_("payer"), max_length=64, null=True)
     row_hash = models.BigIntegerField()
 
-    partition_triggers: ClassVar[list[str]] = []
+    partition_triggers: ClassVar[list[str]] = [NO_TRUNCATE]
 
     class Meta:
         ordering = ["id"]

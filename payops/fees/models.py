@@ -1,16 +1,12 @@
 """Fee packages and rules: configuration of what a payment costs whom (DOMAIN 10). Works on codes, knows no merchant."""
 
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import F, Func, Q, Value
+from django.db.models.lookups import Exact
 from django.utils.translation import gettext_lazy as _
+from simple_history.models import HistoricalRecords
 
-
-class RefundPolicy(models.TextChoices):
-    """What happens to the fee of a payment that is refunded."""
-
-    KEPT = "kept", _("Fee kept")
-    FULL = "full", _("Returned in full on full refund")
-    PRO_RATA = "pro_rata", _("Returned pro rata")
+from payops.fees.choices import RefundPolicy
 
 
 class FeePackage(models.Model):
@@ -18,6 +14,7 @@ class FeePackage(models.Model):
 
     code = models.CharField(_("code"), max_length=40, unique=True)
     name = models.CharField(_("name"), max_length=80)
+    history = HistoricalRecords()
 
     class Meta:
         ordering = ["code"]
@@ -49,6 +46,7 @@ class FeeRule(models.Model):
     )
     effective_from = models.DateField(_("effective from"))
     effective_to = models.DateField(_("effective until (exclusive)"), null=True, blank=True)
+    history = HistoricalRecords()
 
     class Meta:
         ordering = ["package", "id"]
@@ -61,6 +59,29 @@ class FeeRule(models.Model):
             ),
             models.CheckConstraint(
                 condition=Q(amount_to__isnull=True) | Q(amount_to__gt=F("amount_from")), name="fee_rule_range_in_order"
+            ),
+            models.CheckConstraint(condition=Q(amount_from__gte=0), name="fee_rule_range_not_negative"),
+            models.CheckConstraint(condition=Q(refund_policy__in=RefundPolicy.values), name="fee_rule_policy_known"),
+            models.CheckConstraint(
+                condition=Exact(
+                    Func(F("components"), function="jsonb_typeof", output_field=models.TextField()), Value("array")
+                ),
+                name="fee_rule_components_are_a_list",
+            ),
+            models.UniqueConstraint(
+                fields=[
+                    "package",
+                    "product",
+                    "channel",
+                    "card_type",
+                    "kind",
+                    "currency",
+                    "amount_from",
+                    "amount_to",
+                    "effective_from",
+                ],
+                nulls_distinct=False,
+                name="fee_rule_once",
             ),
         ]
 

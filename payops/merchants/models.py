@@ -65,7 +65,7 @@ class Customer(models.Model):
     customer_no = models.CharField(_("customer number"), max_length=40, unique=True)
     name = models.CharField(_("name"), max_length=120)
     kind = models.CharField(_("kind"), max_length=8, choices=CustomerKind.choices, default=CustomerKind.LEGAL)
-    certificate_no = EncryptedTextField(_("certificate number"))
+    certificate_no = EncryptedTextField(_("certificate number"), purpose="customer.certificate")
     certificate_index = models.CharField(max_length=64, unique=True, editable=False)
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
     history = HistoricalRecords(excluded_fields=["certificate_no"])
@@ -96,6 +96,10 @@ class Merchant(models.Model):
         ordering = ["merchant_no"]
         verbose_name = _("merchant")
         verbose_name_plural = _("merchants")
+        constraints = [
+            models.CheckConstraint(condition=Q(status__in=MerchantStatus.values), name="merchant_status_known"),
+            models.CheckConstraint(condition=~Q(merchant_no=""), name="merchant_number_not_blank"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.merchant_no} {self.name}"
@@ -117,6 +121,9 @@ class MerchantProduct(models.Model):
         verbose_name_plural = _("merchant products")
         constraints = [
             models.UniqueConstraint(fields=["merchant", "product"], name="merchant_product_once"),
+            models.CheckConstraint(
+                condition=Q(collection__in=Collection.values), name="merchant_product_collection_known"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -136,7 +143,10 @@ class SettlementTerms(models.Model):
         ordering = ["merchant"]
         verbose_name = _("settlement terms")
         verbose_name_plural = _("settlement terms")
-        constraints = [models.CheckConstraint(condition=Q(minimum_amount__gte=0), name="terms_minimum_not_negative")]
+        constraints = [
+            models.CheckConstraint(condition=Q(minimum_amount__gte=0), name="terms_minimum_not_negative"),
+            models.CheckConstraint(condition=Q(cycle_unit__in=CycleUnit.values), name="terms_cycle_known"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.cycle_unit}+{self.cycle_days}"
@@ -149,7 +159,7 @@ class SettlementAccount(models.Model):
     bank_name = models.CharField(_("bank"), max_length=80)
     branch_code = models.CharField(_("branch code"), max_length=20, blank=True)
     holder = models.CharField(_("account holder"), max_length=120)
-    number = EncryptedTextField(_("account number"))
+    number = EncryptedTextField(_("account number"), purpose="settlement_account.number")
     number_index = models.CharField(max_length=64, editable=False, db_index=True)
     number_masked = models.CharField(_("account number"), max_length=40)
     state = models.CharField(_("state"), max_length=8, choices=AccountState.choices, default=AccountState.ACTIVE)

@@ -1,0 +1,584 @@
+"""What every bill format shares: the normalised line, control totals, held lines, errors, and the streaming reader.
+
+A format turns a source into batches of columns (`Batch`). Both ways out of a reader, `Line` objects and COPY text,
+are made from the same batches, so they cannot disagree. Memory is bounded by one block of the file.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from hashlib import blake2b
+from itertools import repeat
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+
+from django.utils.translation import gettext as _
+
+from payops.channels.formats.columns import Irregular
+from payops.core.errors import PayopsError
+
+if TYPE_CHECKING:
+    from payops.channels.formats.container import Source
+
+PAYMENT: Final = "payment"
+REFUND: Final = "refund"
+VOID: Final = "void"
+REVERSAL: Final = "reversal"
+PAYOUT: Final = "payout"
+DISPUTE: Final = "dispute"
+FEE: Final = "fee"
+ADJUSTMENT: Final = "adjustment"
+TRANSFER: Final = "transfer"
+PREAUTH_COMPLETION: Final = "preauth_completion"
+REFUND_RETURN: Final = "refund_return"
+
+KIND_CODES: Final[dict[str, int]] = {
+    PAYMENT: 1,
+    REFUND: 2,
+    VOID: 3,
+    REVERSAL: 4,
+    PAYOUT: 5,
+    DISPUTE: 6,
+    FEE: 7,
+    ADJUSTMENT: 8,
+    TRANSFER: 9,
+    PREAUTH_COMPLETION: 10,
+    REFUND_RETURN: 11,
+}
+KINDS: Final[dict[int, str]] = {code: kind for kind, code in KIND_CODES.items()}
+
+BILL_COPY_COLUMNS: Final = (
+    "id",
+    "contract_id",
+    "kind",
+    "match_key",
+    "trade_no",
+    "order_no",
+    "request_no",
+    "original_trade_no",
+    "status",
+    "amount",
+    "settled_amount",
+    "fee",
+    "rate",
+    "currency",
+    "occurred_at",
+    "payer_masked",
+    "row_hash",
+)
+"""Columns of `Reader.copy_chunks`, in this order."""
+
+MAX_BAD_LINES: Final = 1000
+"""More unreadable lines than this is not a bill with a few damaged lines: the file is rejected."""
+
+REPEAT_CHECK_LINES: Final = 200_000
+"""Up to this many lines the reader itself refuses a repeated row; beyond, memory stays flat and the row hash is the
+database's to check."""
+
+_NULL: Final = b"\\N"
+
+
+class FormatError(PayopsError):
+    """The whole file is refused (DOMAIN 6: rejected). Codes start with `bill.`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """What the file has to be: whose, of which channel day, and how its contract reads the uncertain parts.
+
+    Options: `payment_key` and `refund_key` in order_no, request_no, trade_no (defaults order_no, request_no);
+    WeChat `revoked_kind` (void); Alipay `fee_sign` infer, negative or positive; UnionPay `check_settlement` (True)
+    and `row_days` (how many days before the file's date at least one row must lie, default 1).
+    """
+
+    account: str
+    channel_date: date
+    file_name: str = ""
+    currency: str = "CNY"
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def key_column(self, option: str, default: str) -> str:
+        """The configured bill field of the matching key, checked."""
+        name = str(self.options.get(option, default))
+        if name not in ("order_no", "request_no", "trade_no"):
+            raise FormatError(
+                "bill.bad_option",
+                _("Format option %(option)s is “%(value)s”; use order_no, request_no or trade_no.")
+                % {"option": option, "value": name},
+                {"option": option, "value": name},
+            )
+        return name
+
+
+class Line(NamedTuple):
+    """One normalised row of a bill. Amounts are minor units; `fee` is positive when we pay it.
+
+    `line_no` counts the physical lines after the column header from 1 (unreadable ones too), so it finds the row again
+    with `raw_line`. `row_key` is what makes the row unique within its file.
+    """
+
+    line_no: int
+    kind: str
+    match_key: str
+    trade_no: str
+    order_no: str
+    request_no: str
+    original_trade_no: str
+    status: str
+    amount: int
+    settled_amount: int
+    fee: int
+    rate: str
+    currency: str
+    occurred_at: str
+    payer_masked: str
+    row_key: str
+    extra: dict[str, str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class BadLine:
+    """A line that could not be read: it holds the file until someone decides. `raw` is masked and shortened."""
+
+    line_no: int
+    raw: str
+    code: str
+    message: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """The line as it is stored with the file."""
+        return {"line_no": self.line_no, "raw": self.raw, "code": self.code, "message": self.message}
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """One control figure: as the file states it (None when it states none) and as its lines add up."""
+
+    name: str
+    stated: int | None
+    computed: int
+    unit: str
+    """`count`, or `amount` in minor units."""
+
+    @property
+    def agrees(self) -> bool:
+        """True when nothing is stated or both figures are equal."""
+        return self.stated is None or self.stated == self.computed
+
+
+class ControlTotals:
+    """The figures of a footer or summary beside the same figures computed from the lines.
+
+    `proven` is True only when the file states totals and every one of them agrees.
+    """
+
+    def __init__(self) -> None:
+        self.items: dict[str, Total] = {}
+        self.has_totals = False
+
+    def add(self, name: str, stated: int | None, computed: int, *, unit: str = "amount") -> None:
+        """Put one figure beside its computed twin."""
+        self.items[name] = Total(name, stated, computed, unit)
+        if stated is not None:
+            self.has_totals = True
+
+    @property
+    def differing(self) -> list[Total]:
+        """Figures on which file and lines disagree."""
+        return [total for total in self.items.values() if not total.agrees]
+
+    @property
+    def proven(self) -> bool:
+        """The file states totals and they all equal the lines."""
+        return self.has_totals and not self.differing
+
+    def __getitem__(self, name: str) -> Total:
+        return self.items[name]
+
+    def __iter__(self) -> Iterator[Total]:
+        return iter(self.items.values())
+
+    def as_dict(self) -> dict[str, dict[str, Any]]:
+        """The totals as they are stored with the file."""
+        return {
+            total.name: {"stated": total.stated, "computed": total.computed, "unit": total.unit} for total in self
+        }
+
+
+class KindSums(NamedTuple):
+    """Count and minor-unit sums of the lines of one kind."""
+
+    count: int
+    amount: int
+    settled: int
+    fee: int
+
+
+@dataclass(slots=True)
+class Batch:
+    """Consecutive good rows as columns. Text cells are UTF-8 bytes, absent values are empty."""
+
+    numbers: Sequence[int]
+    kind: Sequence[int]
+    match_key: Sequence[bytes]
+    trade_no: Sequence[bytes]
+    order_no: Sequence[bytes]
+    request_no: Sequence[bytes]
+    original_trade_no: Sequence[bytes]
+    status: Sequence[bytes]
+    amount: Sequence[int]
+    settled: Sequence[int]
+    fee: Sequence[int]
+    rate: Sequence[bytes]
+    currency: Sequence[bytes]
+    occurred_at: Sequence[bytes]
+    payer: Sequence[bytes]
+    key: Sequence[bytes]
+    extra: Callable[[int], dict[str, str] | None]
+
+
+class Format(Protocol):
+    """A bill format of the registry."""
+
+    code: str
+    label: str
+
+    def sniff(self, head: bytes, name: str) -> bool:
+        """Whether unpacked bytes starting with `head` are of this format."""
+        ...
+
+    def open(self, source: Source, expect: Expectation) -> Reader:
+        """A reader over the bill in `source`; raises FormatError at once when it plainly is none."""
+        ...
+
+    def raw_line(self, source: Source, expect: Expectation, line_no: int) -> str:
+        """Masked text of one line, unchecked."""
+        ...
+
+
+def row_hash(key: str | bytes) -> int:
+    """Signed 64-bit digest of a row key, the same in every process."""
+    data = key.encode() if isinstance(key, str) else key
+    return int.from_bytes(blake2b(data, digest_size=8).digest(), "big", signed=True)
+
+
+def _hashes(keys: Sequence[bytes]) -> tuple[int, ...]:
+    digests = b"".join([blake2b(key, digest_size=8).digest() for key in keys])
+    return struct.unpack(f">{len(keys)}q", digests)
+
+
+def _escaped(cells: Sequence[bytes], *, nullable: bool) -> Iterable[bytes]:
+    """Cells as COPY text: backslashes doubled, empty nullable cells as NULL. Formats refuse control characters."""
+    if b"\\" in b"".join(cells):
+        cells = [cell.replace(b"\\", b"\\\\") for cell in cells]
+    if nullable:
+        if not any(cells):
+            return repeat(_NULL, len(cells))
+        if not all(cells):
+            return [cell or _NULL for cell in cells]
+    return cells
+
+
+_KIND_TEXT: Final = {code: b"%d" % code for code in KINDS}
+
+
+class Reader:
+    """One pass over one bill. Iterate it, or take `copy_chunks`; afterwards the figures are complete.
+
+    `line_count` good lines, `bad_lines`, `totals`, `sums_by_kind` (lines in the expected currency) and
+    `sums_by_currency` (all). Subclasses yield batches and set the totals at the end.
+    """
+
+    header_lines = 0
+    """Physical lines before the first row, known once the header is read."""
+
+    def __init__(self, expect: Expectation) -> None:
+        self.expect = expect
+        self.line_count = 0
+        self.bad_lines: list[BadLine] = []
+        self.totals = ControlTotals()
+        self.sums_by_currency: dict[str, dict[str, KindSums]] = {}
+        self._seen: set[int] | None = set()
+        self._started = False
+
+    @property
+    def sums_by_kind(self) -> dict[str, KindSums]:
+        """Sums of the lines in the expected currency, by kind."""
+        return self.sums_by_currency.get(self.expect.currency, {})
+
+    def batches(self) -> Iterator[Batch]:
+        """The good rows in file order; raises FormatError where the file turns out to be refused."""
+        raise NotImplementedError
+
+    def __iter__(self) -> Iterator[Line]:
+        for batch, _hash in self._checked():
+            texts = [
+                [cell.decode() for cell in column]
+                for column in (
+                    batch.match_key,
+                    batch.trade_no,
+                    batch.order_no,
+                    batch.request_no,
+                    batch.original_trade_no,
+                    batch.status,
+                    batch.rate,
+                    batch.currency,
+                    batch.occurred_at,
+                    batch.payer,
+                    batch.key,
+                )
+            ]
+            key, trade, order, request, original, status, rate, currency, occurred, payer, row_key = texts
+            for i, number in enumerate(batch.numbers):
+                yield Line(
+                    number,
+                    KINDS[batch.kind[i]],
+                    key[i],
+                    trade[i],
+                    order[i],
+                    request[i],
+                    original[i],
+                    status[i],
+                    batch.amount[i],
+                    batch.settled[i],
+                    batch.fee[i],
+                    rate[i],
+                    currency[i],
+                    occurred[i],
+                    payer[i],
+                    row_key[i],
+                    batch.extra(i),
+                )
+
+    def copy_chunks(self, prefix_id: int, contract_id: int, *, chunk_bytes: int = 1 << 20) -> Iterator[bytes]:
+        """The good rows as text-format COPY data of BILL_COPY_COLUMNS, about `chunk_bytes` at a time."""
+        contract = b"%d" % contract_id
+        pending: list[bytes] = []
+        size = 0
+        for batch, hashes in self._checked():
+            text = self._copy_text(batch, hashes, prefix_id, contract)
+            pending.append(text)
+            size += len(text)
+            if size >= chunk_bytes:
+                yield b"".join(pending)
+                pending.clear()
+                size = 0
+        if pending:
+            yield b"".join(pending)
+
+    @staticmethod
+    def _copy_text(batch: Batch, hashes: Sequence[int], prefix_id: int, contract: bytes) -> bytes:
+        def numbers(values: Iterable[int]) -> list[bytes]:
+            return " ".join(map(str, values)).encode().split(b" ")
+
+        columns = (
+            numbers([prefix_id + number for number in batch.numbers]),
+            repeat(contract),
+            map(_KIND_TEXT.__getitem__, batch.kind),
+            _escaped(batch.match_key, nullable=False),
+            _escaped(batch.trade_no, nullable=False),
+            _escaped(batch.order_no, nullable=True),
+            _escaped(batch.request_no, nullable=True),
+            _escaped(batch.original_trade_no, nullable=True),
+            batch.status,
+            numbers(batch.amount),
+            numbers(batch.settled),
+            numbers(batch.fee),
+            _escaped(batch.rate, nullable=True),
+            batch.currency,
+            batch.occurred_at,
+            _escaped(batch.payer, nullable=True),
+            numbers(hashes),
+        )
+        return b"\n".join(map(b"\t".join, zip(*columns, strict=False))) + b"\n"
+
+    # -- checks common to all formats ---------------------------------------------------------------------------
+
+    def _checked(self) -> Iterator[tuple[Batch, Sequence[int]]]:
+        if self._started:
+            raise AssertionError("a bill reader is read once; open another")
+        self._started = True
+        for batch in self.batches():
+            hashes = _hashes(batch.key)
+            self._refuse_repeats(batch, hashes)
+            self._add_sums(batch)
+            self.line_count += len(batch.numbers)
+            yield batch, hashes
+
+    def _refuse_repeats(self, batch: Batch, hashes: Sequence[int]) -> None:
+        seen = self._seen
+        if seen is None:
+            return
+        before = len(seen)
+        seen.update(hashes)
+        if len(seen) != before + len(hashes):
+            self._name_repeat(batch, hashes)
+        if len(seen) > REPEAT_CHECK_LINES:
+            self._seen = None
+
+    def _name_repeat(self, batch: Batch, hashes: Sequence[int]) -> None:
+        """Find which row of the batch repeats; an earlier batch holds its twin when the batch itself does not."""
+        inside: set[int] = set()
+        counts = Counter(hashes)
+        index = next((i for i, value in enumerate(hashes) if counts[value] > 1 and (value in inside or inside.add(value))),
+                     None)  # fmt: skip
+        if index is None:
+            index = self._repeat_of_earlier(hashes)
+        key = batch.key[index].decode(errors="replace")
+        line = batch.numbers[index]
+        raise FormatError(
+            "bill.duplicate_row",
+            _(
+                "Row %(row)s (line %(line)s of the file) repeats an earlier row: %(key)s appears twice. "
+                "The file is rejected; fetch it again from the channel."
+            )
+            % {"row": line, "line": line + self.header_lines, "key": key},
+            {"line_no": line, "key": key},
+        )
+
+    def _repeat_of_earlier(self, hashes: Sequence[int]) -> int:
+        wanted = set(hashes)
+        for batch in self.reopen().batches():
+            common = wanted.intersection(_hashes(batch.key))
+            if common:
+                return min(i for i, value in enumerate(hashes) if value in common)
+        return 0
+
+    def reopen(self) -> Reader:
+        """A fresh reader over the same bill."""
+        raise NotImplementedError
+
+    def _add_sums(self, batch: Batch) -> None:
+        if len(set(batch.currency)) == 1 and len(set(batch.kind)) == 1:
+            sums = KindSums(len(batch.kind), sum(batch.amount), sum(batch.settled), sum(batch.fee))
+            self._add_sum(batch.currency[0], batch.kind[0], sums)
+            return
+        # Most rows are payments in one currency: take the commonest group as the rest after the others are added up.
+        groups = list(zip(batch.currency, batch.kind, strict=True))
+        main = Counter(groups).most_common(1)[0][0]
+        rest = [len(groups), sum(batch.amount), sum(batch.settled), sum(batch.fee)]
+        others: dict[tuple[bytes, int], list[int]] = {}
+        for i, group in enumerate(groups):
+            if group != main:
+                figures = (1, batch.amount[i], batch.settled[i], batch.fee[i])
+                target = others.setdefault(group, [0, 0, 0, 0])
+                for n, figure in enumerate(figures):
+                    target[n] += figure
+                    rest[n] -= figure
+        self._add_sum(*main, KindSums(*rest))
+        for group, figures in others.items():
+            self._add_sum(*group, KindSums(*figures))
+
+    def _add_sum(self, currency: bytes, kind: int, sums: KindSums) -> None:
+        kinds = self.sums_by_currency.setdefault(currency.decode(), {})
+        name = KINDS[kind]
+        old = kinds.get(name, KindSums(0, 0, 0, 0))
+        kinds[name] = KindSums(*(a + b for a, b in zip(old, sums, strict=True)))
+
+    # -- for subclasses -----------------------------------------------------------------------------------------
+
+    def convert(self, numbers: Sequence[int], columns: list[Sequence[bytes]]) -> Batch:
+        """Columns of raw cells to a batch; Irregular when any row of them cannot be read."""
+        raise NotImplementedError
+
+    def convert_all(self, numbers: Sequence[int], columns: list[Sequence[bytes]]) -> Iterator[Batch]:
+        """Convert, halving the rows until each unreadable one stands alone and is set aside as a bad line."""
+        try:
+            batch = self.convert(numbers, columns)
+        except Irregular as reason:
+            count = len(numbers)
+            if count == 1:
+                self.add_bad_line(numbers[0], self.show_cells([column[0] for column in columns]), reason)
+                return
+            half = count // 2
+            yield from self.convert_all(numbers[:half], [column[:half] for column in columns])
+            yield from self.convert_all(numbers[half:], [column[half:] for column in columns])
+            return
+        yield batch
+
+    def show_cells(self, cells: Sequence[bytes]) -> str:
+        """Masked text of a row given its cells."""
+        raise NotImplementedError
+
+    def add_bad_line(self, number: int, raw: str, reason: Irregular) -> None:
+        """Set a line aside; too many of them reject the file."""
+        shown = raw if len(raw) <= 600 else raw[:600] + "…"
+        # PostgreSQL keeps no NUL in text or JSON.
+        shown = shown.replace("\x00", "\ufffd")
+        self.bad_lines.append(BadLine(number, shown, reason.code, reason.message))
+        if len(self.bad_lines) > MAX_BAD_LINES:
+            raise FormatError(
+                "bill.too_many_bad_lines",
+                _("More than %(limit)s lines cannot be read; the first is row %(row)s: %(reason)s The file is rejected.")
+                % {"limit": MAX_BAD_LINES, "row": self.bad_lines[0].line_no, "reason": self.bad_lines[0].message},
+                {"limit": MAX_BAD_LINES, "first": self.bad_lines[0].as_dict()},
+            )
+
+    def refuse_other(self, numbers: Sequence[int], cells: Sequence[bytes], expected: bytes, code: str) -> None:
+        """Raise for the first cell that is not the expected account."""
+        index = next(i for i, cell in enumerate(cells) if cell != expected)
+        found = cells[index].decode(errors="replace")
+        raise FormatError(
+            code,
+            _(
+                "Row %(row)s (line %(line)s of the file) belongs to merchant number %(found)s, "
+                "but this contract is %(expected)s. Load the file for the contract it belongs to."
+            )
+            % {
+                "row": numbers[index],
+                "line": numbers[index] + self.header_lines,
+                "found": found or "–",
+                "expected": expected.decode(),
+            },
+            {"line_no": numbers[index], "found": found, "expected": expected.decode()},
+        )
+
+    def prove(self, counts: Mapping[str, int]) -> None:
+        """Compare totals: differences are refused unless unreadable lines explain the missing rows.
+
+        `counts` maps the names of the row-count totals to nothing but their presence; all rows missing from the
+        lines must be among the lines set aside (DOMAIN 6: held, not rejected), amounts then cannot be proven.
+        """
+        differing = self.totals.differing
+        if not differing:
+            return
+        missing = sum((self.totals[name].stated or 0) - self.totals[name].computed for name in counts)
+        if 0 < missing <= len(self.bad_lines) and all(
+            (self.totals[name].stated or 0) >= self.totals[name].computed for name in counts
+        ):
+            return
+        first = differing[0]
+        stated, computed = (self.show_total(first, first.stated or 0), self.show_total(first, first.computed))
+        raise FormatError(
+            "bill.footer_mismatch",
+            _(
+                "The file states %(name)s %(stated)s, but its lines add up to %(computed)s (difference %(difference)s). "
+                "The file is rejected; fetch it again from the channel."
+            )
+            % {
+                "name": first.name,
+                "stated": stated,
+                "computed": computed,
+                "difference": self.show_total(first, (first.stated or 0) - first.computed),
+            },
+            {"totals": self.totals.as_dict(), "differing": [total.name for total in differing]},
+        )
+
+    @staticmethod
+    def show_total(total: Total, value: int) -> str:
+        """A control figure for people: counts plain, amounts with two decimals (footers mix no exponents)."""
+        if total.unit == "count":
+            return str(value)
+        sign = "-" if value < 0 else ""
+        return f"{sign}{abs(value) // 100}.{abs(value) % 100:02d}"
+
+
+def rows_getter(*indexes: int) -> Callable[[Sequence[Any]], tuple[Any, ...]]:
+    """Several items of a sequence as a tuple, even when it is one."""
+    if len(indexes) == 1:
+        return lambda row: (row[indexes[0]],)
+    return itemgetter(*indexes)

@@ -1,0 +1,565 @@
+"""WeChat Pay trade bill (FORMATS 1.1): ALL, SUCCESS, REFUND, their legacy headers, and service provider files.
+
+UTF-8, a back-tick before every cell and no quoting: rows are split on ",`" after the first back-tick. Columns are found
+by header name. The bill ends with a footer of totals; without it the download was cut.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from operator import sub
+from typing import Final
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from payops.channels.formats.base import (
+    KIND_CODES,
+    PAYMENT,
+    REFUND,
+    VOID,
+    Batch,
+    Expectation,
+    FormatError,
+    Reader,
+)
+from payops.channels.formats.columns import (
+    DAMAGED_NUMBER,
+    Irregular,
+    amount_table,
+    hundredths,
+    mask_cards_in_text,
+    mask_tails,
+    require_digits,
+    require_keys,
+    require_rates,
+    show,
+    time_table,
+)
+from payops.channels.formats.container import DEFAULT_LIMITS, Limits, LineStream, Source, unwrap
+from payops.core.money import CURRENCY_EXPONENTS
+
+_BOM: Final = b"\xef\xbb\xbf"
+_FOOTER: Final = "总交易单数".encode()
+_MAX_FOOTER: Final = 1 << 16
+
+# Header name → our name. Legacy names stand beside the current ones; a file has one of each pair.
+_COLUMNS: Final[dict[str, str]] = {
+    "交易时间": "time",
+    "商户号": "account",
+    "特约商户号": "sub_merchant",
+    "子商户号": "sub_merchant",
+    "微信订单号": "trade_no",
+    "商户订单号": "order_no",
+    "用户标识": "payer",
+    "交易类型": "trade_type",
+    "交易状态": "state",
+    "付款银行": "bank",
+    "货币种类": "currency",
+    "应结订单金额": "base",
+    "总金额": "base",
+    "代金券金额": "coupon",
+    "企业红包金额": "coupon",
+    "代金券或立减优惠金额": "coupon",
+    "微信退款单号": "refund_no",
+    "商户退款单号": "request_no",
+    "退款金额": "refund",
+    "充值券退款金额": "coupon_refund",
+    "企业红包退款金额": "coupon_refund",
+    "代金券或立减优惠退款金额": "coupon_refund",
+    "退款状态": "refund_state",
+    "商品名称": "product",
+    "商户数据包": "attach",
+    "手续费": "fee",
+    "费率": "rate",
+    "订单金额": "order_amount",
+    "申请退款金额": "requested",
+    "费率备注": "rate_note",
+}
+_REQUIRED: Final = (
+    "time", "account", "trade_no", "order_no", "payer", "state", "currency", "base", "fee", "rate",
+)  # fmt: skip
+_REFUND_COLUMNS: Final = ("refund_no", "request_no", "refund", "refund_state")
+_AMOUNTS: Final = ("base", "order_amount", "refund", "requested", "coupon_refund")
+_EXTRA: Final = ("sub_merchant", "trade_type", "bank", "coupon", "coupon_refund", "product", "attach", "rate_note")
+
+# Footer name → the column it sums up.
+_TOTALS: Final[dict[str, str]] = {
+    "应结订单总金额": "base",
+    "总交易额": "base",
+    "退款总金额": "refund",
+    "总退款金额": "refund",
+    "充值券退款总金额": "coupon_refund",
+    "总企业红包退款金额": "coupon_refund",
+    "总代金券或立减优惠退款金额": "coupon_refund",
+    "手续费总金额": "fee",
+    "订单总金额": "order_amount",
+    "申请退款总金额": "requested",
+}
+_COUNT: Final = "总交易单数"
+_STATES: Final = {b"SUCCESS", b"REFUND", b"REVOKED"}
+_REFUND_STATES: Final = {b"SUCCESS", b"PROCESSING", b"FAIL", b"CHANGE"}
+
+
+class WechatTrade:
+    """The registry entry of the trade bill."""
+
+    code = "wechat_trade"
+    label = gettext_lazy("WeChat Pay trade bill")
+
+    def sniff(self, head: bytes, name: str) -> bool:
+        """A first line with the names every variant has."""
+        first = head.removeprefix(_BOM).split(b"\n", 1)[0]
+        return first.startswith("交易时间,".encode()) and "微信订单号".encode() in first
+
+    def open(self, source: Source, expect: Expectation, *, limits: Limits = DEFAULT_LIMITS) -> WechatReader:
+        """A reader over the one bill in `source`."""
+        members = unwrap(source, limits)
+        if len(members) != 1:
+            raise FormatError(
+                "bill.wrong_format",
+                _("“%(name)s” holds %(count)s files; a WeChat trade bill is one file. Load it by itself.")
+                % {"name": source.name, "count": len(members)},
+                {"name": source.name, "count": len(members)},
+            )
+        return WechatReader(members[0], expect)
+
+    def raw_line(self, source: Source, expect: Expectation, line_no: int) -> str:
+        """One line by its number, payer and cards masked."""
+        reader = self.open(source, expect)
+        lines = reader.lines()
+        try:
+            for number, line in enumerate(iter(lines.line, None)):
+                if number == line_no:
+                    return reader.show_cells(line.removeprefix(b"`").split(b",`"))
+        finally:
+            lines.close()
+        return ""
+
+
+class WechatReader(Reader):
+    """One pass over one trade bill."""
+
+    header_lines = 1
+
+    def __init__(self, source: Source, expect: Expectation) -> None:
+        super().__init__(expect)
+        self.source = source
+        self._account = expect.account.encode()
+        self._payment_key = expect.key_column("payment_key", "order_no")
+        self._refund_key = expect.key_column("refund_key", "request_no")
+        self._revoked_kind = KIND_CODES[str(expect.options.get("revoked_kind", VOID))]
+        self._at: dict[str, int] = {}
+        self._names: list[str] = []
+        self._crlf = True
+        self._carry = b""
+        self._sums = dict.fromkeys((*_AMOUNTS, "fee"), 0)
+        self._rows = 0
+        self._next = 1
+        lines = self.lines()
+        try:
+            self._read_header(lines)
+        finally:
+            lines.close()
+
+    def reopen(self) -> WechatReader:
+        """A fresh reader over the same bill."""
+        return WechatReader(self.source, self.expect)
+
+    def lines(self) -> LineStream:
+        """The bill's lines from the first byte."""
+        return LineStream(self.source.open(), self.source.name)
+
+    # -- header -------------------------------------------------------------------------------------------------
+
+    def _read_header(self, lines: LineStream) -> None:
+        first = lines.line()
+        if first is None or not first.strip():
+            raise FormatError(
+                "bill.not_a_bill",
+                _("“%(name)s” is empty. A day without business still has a header and a zero footer; fetch it again.")
+                % {"name": self.source.name},
+                {"name": self.source.name},
+            )
+        first = first.removeprefix(_BOM)
+        if first.lstrip()[:1] in (b"<", b"{"):
+            rest = b"".join(line for line, _n in zip(iter(lines.line, None), range(50), strict=False))
+            _refuse_answer(first + rest, self.source.name)
+        try:
+            text = first.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise self._wrong_encoding(first) from error
+        names = [name.strip().removeprefix("`") for name in text.split(",")]
+        self._check_header(names)
+
+    def _wrong_encoding(self, first: bytes) -> FormatError:
+        if "交易时间".encode("gb18030") in first:
+            return FormatError(
+                "bill.encoding",
+                _("The bill is in GBK, as spreadsheets save it; WeChat delivers UTF-8. Load the file as downloaded."),
+            )
+        return _not_a_bill(self.source.name, first)
+
+    def _check_header(self, names: list[str]) -> None:
+        if "资金流水单号" in names:
+            raise FormatError(
+                "bill.wrong_format",
+                _("“%(name)s” is a WeChat fund-flow bill (资金账单); load the trade bill (交易账单) here.")
+                % {"name": self.source.name},
+                {"name": self.source.name},
+            )
+        known = [_COLUMNS.get(name, "") for name in names]
+        if "time" not in known and "trade_no" not in known:
+            raise _not_a_bill(self.source.name, ",".join(names).encode())
+        missing = [_name_of(column) for column in _REQUIRED if column not in known]
+        refunds = [column for column in _REFUND_COLUMNS if column in known]
+        if refunds:
+            missing += [_name_of(column) for column in _REFUND_COLUMNS if column not in known]
+        repeated = [_name_of(column) for column in set(known) - {""} if known.count(column) > 1]
+        if missing or repeated:
+            raise FormatError(
+                "bill.unknown_header",
+                _(
+                    "The header on line 1 is not one of the trade bill's: missing %(missing)s, repeated %(repeated)s. "
+                    "Cross-border bills are another format."
+                )
+                % {"missing": "、".join(missing) or "–", "repeated": "、".join(repeated) or "–"},
+                {"missing": missing, "repeated": repeated, "header": names},
+            )
+        self._names = names
+        self._at = {column: index for index, column in enumerate(known) if column}
+
+    # -- rows ---------------------------------------------------------------------------------------------------
+
+    def batches(self) -> Iterator[Batch]:
+        """Rows up to the footer, then the proof of the totals."""
+        lines = self.lines()
+        try:
+            lines.line()
+            blocks = lines.blocks()
+            for block in blocks:
+                at = 0 if block.startswith(_FOOTER) else block.find(b"\n" + _FOOTER) + 1
+                if at or block.startswith(_FOOTER):
+                    yield from self._block_rows(block[:at], last=True)
+                    self._read_footer(block[at:], blocks)
+                    return
+                yield from self._block_rows(block, last=False)
+            raise self._truncated()
+        finally:
+            lines.close()
+
+    def _block_rows(self, block: bytes, *, last: bool) -> Iterator[Batch]:
+        if self._carry:
+            block, self._carry = self._carry + block, b""
+        if not block:
+            return
+        start = self._next
+        end = b"\r\n" if block.endswith(b"\r\n") else b"\n"
+        width = len(self._names)
+        if block.startswith(b"`") and block.endswith(b"\n"):
+            rows = [row.split(b",`") for row in block[1 : -len(end)].split(end + b"`")]
+            # As many line ends as rows: no row hides another one, none spans two lines.
+            if set(map(len, rows)) == {width} and block.count(b"\n") == len(rows):
+                self._next = start + len(rows)
+                yield from self.convert_all(range(start, self._next), list(zip(*rows, strict=True)))
+                return
+        yield from self._odd_rows(block, start, last=last)
+
+    def _odd_rows(self, block: bytes, start: int, *, last: bool) -> Iterator[Batch]:
+        """The careful way through a block: mixed line ends, blank lines, line breaks in merchant text, damage."""
+        width = len(self._names)
+        physical = block.split(b"\n")
+        if physical[-1] == b"":
+            physical.pop()
+        numbers: list[int] = []
+        rows: list[list[bytes]] = []
+        index = 0
+        while index < len(physical):
+            first = index
+            record = physical[index].rstrip(b"\r")
+            index += 1
+            cells = record.removeprefix(b"`").split(b",`")
+            # Only merchant text can break a row, and what follows the break has no back-tick of its own.
+            while record.startswith(b"`") and len(cells) < width and index - first < 20:
+                if index == len(physical) and not last:
+                    self._carry = b"\n".join(physical[first:]) + b"\n"
+                    break
+                if index == len(physical) or physical[index].startswith(b"`"):
+                    break
+                record += b"\n" + physical[index].rstrip(b"\r")
+                cells = record.removeprefix(b"`").split(b",`")
+                index += 1
+            if self._carry:
+                index = first
+                break
+            if not record:
+                continue
+            if len(cells) == width and record.startswith(b"`"):
+                numbers.append(start + first)
+                rows.append(cells)
+            else:
+                self.add_bad_line(start + first, self.show_cells(cells), _wrong_cells(record, len(cells), width))
+        self._next = start + index
+        if rows:
+            yield from self.convert_all(numbers, list(zip(*rows, strict=True)))
+
+    def convert(self, numbers: Sequence[int], columns: list[Sequence[bytes]]) -> Batch:
+        """One block of cells, column by column."""
+        at = self._at
+        count = len(numbers)
+        cells = {name: columns[index] for name, index in at.items()}
+        if set(cells["account"]) != {self._account}:
+            self.refuse_other(numbers, cells["account"], self._account, "bill.wrong_account")
+        trade, order = cells["trade_no"], cells["order_no"]
+        self._refuse_damaged(numbers, trade)
+        require_digits(trade, _name_of("trade_no"), 10, 32)
+        require_keys(order, _name_of("order_no"))
+        require_rates(cells["rate"], _name_of("rate"))
+        times, stray = time_table(cells["time"], _name_of("time"), self.expect.channel_date)
+        if stray is not None:
+            self._refuse_day(numbers, cells["time"], stray)
+        values, fees = self._amounts(cells, count)
+        _require_currencies(cells["currency"])
+
+        kinds = [KIND_CODES[PAYMENT]] * count
+        amount = list(values["order_amount"]) if "order_amount" in at else list(values["base"])
+        settled = list(map(sub, values["base"], fees))
+        status: list[bytes] = [b"SUCCESS"] * count
+        nothing = [b""] * count
+        request, original = nothing, nothing
+        key = list(trade) if self._payment_key == "trade_no" else list(order)
+        odd = [i for i, state in enumerate(cells["state"]) if state != b"SUCCESS"]
+        if odd:
+            request, original = list(nothing), list(nothing)
+            self._take_back(odd, cells, values, fees, (kinds, amount, settled, status, request, original, key))
+        refund_no = cells.get("refund_no", nothing)
+        batch = Batch(
+            numbers, kinds, key, trade, order, request, original, status, amount, settled, fees, cells["rate"],
+            cells["currency"], list(map(times.__getitem__, cells["time"])), mask_tails(self._payers(cells["payer"])),
+            list(map(b"|".join, zip(trade, cells["state"], refund_no, strict=True))),
+            lambda i: {name: show(cells[name][i]) for name in _EXTRA if name in cells and cells[name][i]},
+        )  # fmt: skip
+        self._to_currency(batch)
+        self._rows += count
+        for name, column in values.items():
+            self._sums[name] += sum(column)
+        self._sums["fee"] += sum(fees)
+        return batch
+
+    @staticmethod
+    def _payers(cells: Sequence[bytes]) -> Sequence[bytes]:
+        require_keys(cells, _name_of("payer"), optional=True)
+        return cells
+
+    def _amounts(self, cells: dict[str, Sequence[bytes]], count: int) -> tuple[dict[str, list[int]], list[int]]:
+        present = [name for name in _AMOUNTS if name in cells]
+        table = amount_table([(_name_of(name), cells[name]) for name in present], signed=False)
+        values = {name: list(map(table.__getitem__, cells[name])) for name in present}
+        fee_table = amount_table([(_name_of("fee"), cells["fee"])], signed=True)
+        return values, list(map(fee_table.__getitem__, cells["fee"]))
+
+    def _take_back(
+        self,
+        rows: list[int],
+        cells: dict[str, Sequence[bytes]],
+        values: dict[str, list[int]],
+        fees: list[int],
+        columns: tuple[list, ...],
+    ) -> None:
+        """Turn the rows of a block that are refunds or revocations from payments into what they are."""
+        kinds, amount, settled, status, request, original, key = columns
+        for i in rows:
+            state = cells["state"][i]
+            if state not in _STATES or "refund" not in cells:
+                raise Irregular(
+                    "line.kind", _("交易状态 “%(value)s” is not known in this kind of bill.") % {"value": show(state)}
+                )
+            refund_state = cells["refund_state"][i]
+            if refund_state not in _REFUND_STATES:
+                raise Irregular("line.status", _("退款状态 “%(value)s” is not known.") % {"value": show(refund_state)})
+            refunded = values["refund"][i]
+            kinds[i] = KIND_CODES[REFUND] if state == b"REFUND" else self._revoked_kind
+            # 申请退款金额 is what the payer was promised; legacy bills only have what left the settlement.
+            amount[i] = (values["requested"][i] if "requested" in values else 0) or refunded
+            settled[i] = -refunded - fees[i]
+            status[i] = refund_state
+            number = cells["request_no"][i]
+            request[i] = b"" if number == b"0" else number
+            require_keys([request[i]], _name_of("request_no"), optional=state != b"REFUND")
+            require_keys([cells["refund_no"][i]], _name_of("refund_no"), optional=True)
+            original[i] = cells["trade_no"][i]
+            chosen = {"order_no": cells["order_no"], "request_no": request, "trade_no": cells["trade_no"]}
+            key[i] = chosen[self._refund_key][i] or cells["order_no"][i]
+
+    def _to_currency(self, batch: Batch) -> None:
+        """Bills print two decimals whatever the currency: 100.00 yen are 100 minor units."""
+        if all(CURRENCY_EXPONENTS[code.decode()] == 2 for code in set(batch.currency)):
+            return
+        batch.fee = list(batch.fee)
+        for column in (batch.amount, batch.settled, batch.fee):
+            for i, code in enumerate(batch.currency):
+                exponent = CURRENCY_EXPONENTS[code.decode()]
+                scaled = column[i] * 10**exponent
+                if scaled % 100:
+                    raise Irregular(
+                        "line.amount_decimals",
+                        _("Row has more decimals than its currency %(currency)s allows.") % {"currency": show(code)},
+                    )
+                column[i] = scaled // 100  # type: ignore[index]
+
+    def _refuse_damaged(self, numbers: Sequence[int], trade: Sequence[bytes]) -> None:
+        if b"E" not in b"".join(trade):
+            return
+        for i, cell in enumerate(trade):
+            if DAMAGED_NUMBER.fullmatch(cell):
+                raise damaged_number(numbers[i], numbers[i] + self.header_lines, cell)
+
+    def _refuse_day(self, numbers: Sequence[int], cells: Sequence[bytes], stray: bytes) -> None:
+        index = cells.index(stray)
+        raise wrong_day(numbers[index], numbers[index] + self.header_lines, stray, self.expect)
+
+    def show_cells(self, cells: Sequence[bytes]) -> str:
+        """The row as the file has it, the payer and card numbers masked."""
+        shown = list(cells)
+        at = self._at.get("payer")
+        if at is not None and at < len(shown):
+            shown[at] = mask_tails([shown[at]])[0]
+        text = b",".join(b"`" + cell for cell in shown).decode("utf-8", "replace")
+        return mask_cards_in_text(text, self.expect.account)
+
+    # -- footer -------------------------------------------------------------------------------------------------
+
+    def _read_footer(self, text: bytes, blocks: Iterator[bytes]) -> None:
+        for block in blocks:
+            text += block
+            if len(text) > _MAX_FOOTER:
+                break
+        lines = [line.strip() for line in text.split(b"\n")]
+        while lines and not lines[-1]:
+            lines.pop()
+        if len(lines) < 2 or not lines[1].startswith(b"`"):
+            raise self._truncated()
+        if len(lines) > 2:
+            raise FormatError(
+                "bill.after_footer",
+                _("Line %(line)s stands after the footer: “%(text)s”. Two bills in one file? Load each by itself.")
+                % {"line": self._next + self.header_lines + 2, "text": show(lines[2])},
+                {"line": self._next + self.header_lines + 2},
+            )
+        names = lines[0].decode("utf-8", "replace").split(",")
+        values = lines[1].removeprefix(b"`").split(b",`")
+        if len(names) != len(values) or "手续费总金额" not in names:
+            raise self._truncated()
+        self._compare(dict(zip((name.strip() for name in names), values, strict=True)))
+
+    def _compare(self, stated: dict[str, bytes]) -> None:
+        try:
+            count = hundredths(stated.pop(_COUNT), _COUNT, signed=False)
+            self.totals.add(_COUNT, count // 100, self._rows, unit="count")
+            for name, cell in stated.items():
+                column = _TOTALS.get(name)
+                if column is not None:
+                    self.totals.add(name, hundredths(cell, name, signed=True), self._sums[column])
+        except Irregular as error:
+            raise FormatError("bill.footer_unreadable", _("In the footer: %(reason)s") % {"reason": error.message}) from error
+        self.prove({_COUNT: 1})
+
+    def _truncated(self) -> FormatError:
+        return FormatError(
+            "bill.truncated",
+            _(
+                "The bill ends after row %(row)s without its footer (总交易单数 …): the download was cut. "
+                "Fetch it again from the channel."
+            )
+            % {"row": self._next - 1},
+            {"line_no": self._next - 1, "rows": self._rows},
+        )
+
+
+def _name_of(column: str) -> str:
+    return next(name for name, ours in _COLUMNS.items() if ours == column)
+
+
+def _wrong_cells(record: bytes, found: int, width: int) -> Irregular:
+    if not record.startswith(b"`"):
+        return Irregular("line.start", _("The line does not start with a back-tick, as every row does."))
+    return Irregular(
+        "line.cells",
+        _("The line has %(found)s cells instead of %(width)s.") % {"found": found, "width": width},
+    )
+
+
+def _require_currencies(cells: Sequence[bytes]) -> None:
+    for code in set(cells):
+        if code.decode("latin-1") not in CURRENCY_EXPONENTS:
+            raise Irregular("line.currency", _("Currency “%(value)s” is not known.") % {"value": show(code)})
+
+
+def damaged_number(row: int, line: int, cell: bytes) -> FormatError:
+    """A spreadsheet has eaten the digits of a trade number; nothing brings them back."""
+    return FormatError(
+        "bill.damaged_number",
+        _(
+            "Row %(row)s (line %(line)s of the file): trade number “%(value)s” was rounded by a spreadsheet and cannot be "
+            "restored. Load the file as downloaded, without opening and saving it."
+        )
+        % {"row": row, "line": line, "value": show(cell)},
+        {"line_no": row, "value": show(cell)},
+    )
+
+
+def wrong_day(row: int, line: int, cell: bytes, expect: Expectation) -> FormatError:
+    """A row of another day than the one the file is loaded for."""
+    return FormatError(
+        "bill.wrong_date",
+        _(
+            "Row %(row)s (line %(line)s of the file) is of %(found)s, but the bill was loaded for %(expected)s. "
+            "Load it for its own day."
+        )
+        % {"row": row, "line": line, "found": show(cell), "expected": expect.channel_date.isoformat()},
+        {"line_no": row, "found": show(cell), "expected": expect.channel_date.isoformat()},
+    )
+
+
+def _not_a_bill(name: str, first: bytes) -> FormatError:
+    return FormatError(
+        "bill.not_a_bill",
+        _("“%(name)s” is not a WeChat trade bill; it starts with “%(start)s”. Check what was uploaded.")
+        % {"name": name, "start": show(first)},
+        {"name": name},
+    )
+
+
+def _refuse_answer(body: bytes, name: str) -> None:
+    """The API's error answers, stored as if they were the bill. Text is searched, never parsed as XML."""
+    code, message = "", body.decode("utf-8", "replace")[:300]
+    if body.startswith(b"{"):
+        try:
+            answer = json.loads(body)
+            code, message = str(answer.get("code", "")), str(answer.get("message", message))
+        except (ValueError, AttributeError, RecursionError):
+            raise _not_a_bill(name, body) from None
+    else:
+        found = re.search(r"<return_msg>(?:<!\[CDATA\[)?([^<\]]{0,200})", message)
+        message = found[1] if found else message
+    word = f"{code} {message}".lower()
+    if "no_statement_exist" in word or "no bill exist" in word or "20002" in body.decode("utf-8", "replace"):
+        raise FormatError(
+            "bill.no_bill",
+            _("WeChat answered “%(message)s”: there is no bill for this day. Before 10:00 ask again later.")
+            % {"message": message},
+            {"answer": message},
+        )
+    if "statement_creating" in word or "bill creating" in word:
+        raise FormatError(
+            "bill.creating",
+            _("WeChat answered “%(message)s”: the bill is still being made. Fetch it again later.") % {"message": message},
+            {"answer": message},
+        )
+    raise FormatError(
+        "bill.not_a_bill",
+        _("“%(name)s” is an answer of the API, not a bill: “%(message)s”.") % {"name": name, "message": message[:120]},
+        {"answer": message[:300]},
+    )

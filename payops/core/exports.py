@@ -23,7 +23,7 @@ _BOM: Final[str] = "\ufeff"
 MAX_SHEET_ROWS: Final[int] = 1_048_576
 MAX_EXACT_INTEGER: Final[int] = 10**15
 """Spreadsheets keep 15 digits (and JavaScript 2⁵³): a longer number leaves as text, or its end would turn to zeros."""
-_FIXED_DATE: Final[dt.datetime] = dt.datetime(2000, 1, 1)
+_FIXED_DATE: Final[dt.datetime] = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
 
 
 def neutralise(cell: Any) -> Any:

@@ -67,7 +67,7 @@ class JobRun(models.Model):
     """
 
     kind = models.CharField(_("kind"), max_length=80)
-    key = models.CharField(_("key"), max_length=200, null=True, blank=True)
+    key = models.CharField(_("key"), max_length=200, null=True, blank=True)  # noqa: DJ001 - NULL is never unique
     params = models.JSONField(_("parameters"), default=dict, blank=True, encoder=DjangoJSONEncoder)
     state = models.CharField(_("state"), max_length=10, choices=JobState.choices, default=JobState.QUEUED)
     attempt = models.PositiveSmallIntegerField(_("attempt"), default=0)

@@ -313,7 +313,8 @@ def _create_triggers(cursor: Any, model: type[DayPartitionedModel], name: str) -
 
 def _attach(cursor: Any, parent: str, name: str, lo: int, hi: int) -> None:
     cursor.execute(
-        f"ALTER TABLE {quote_table(parent)} ATTACH PARTITION {quote_table(name)} FOR VALUES FROM ({int(lo)}) TO ({int(hi)})"
+        f"ALTER TABLE {quote_table(parent)} ATTACH PARTITION {quote_table(name)}"
+        f" FOR VALUES FROM ({int(lo)}) TO ({int(hi)})"
     )
 
 
@@ -425,8 +426,9 @@ def estimated_count(model: type[DayPartitionedModel], *, using: str = "default")
     """About how many rows all partitions hold, from the planner's statistics: milliseconds, never a scan."""
     with connections[using].cursor() as cursor:
         cursor.execute(
-            "SELECT coalesce(sum(greatest(reltuples, 0)), 0)::bigint FROM pg_partition_tree(to_regclass(quote_ident(%s)))"
-            " AS tree JOIN pg_class ON pg_class.oid = tree.relid WHERE tree.isleaf",
+            "SELECT coalesce(sum(greatest(reltuples, 0)), 0)::bigint"
+            " FROM pg_partition_tree(to_regclass(quote_ident(%s))) AS tree"
+            " JOIN pg_class ON pg_class.oid = tree.relid WHERE tree.isleaf",
             [model._meta.db_table],
         )
         return cursor.fetchone()[0]

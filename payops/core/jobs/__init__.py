@@ -1,6 +1,6 @@
 """Durable background jobs: the JobRun row is the truth, the broker only a doorbell (see docs/architecture.md)."""
 
-from payops.core.jobs.queue import LeaseLost, enqueue, fan_out, job_cancel, job_retry, part_results, sweep
+from payops.core.jobs.queue import LeaseLostError, enqueue, fan_out, job_cancel, job_retry, part_results, sweep
 from payops.core.jobs.registry import handler_of, kinds, register
 from payops.core.jobs.runner import (
     enqueue_and_run,
@@ -12,7 +12,7 @@ from payops.core.jobs.runner import (
 )
 
 __all__ = [
-    "LeaseLost",
+    "LeaseLostError",
     "enqueue",
     "enqueue_and_run",
     "fan_out",

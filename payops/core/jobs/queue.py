@@ -123,7 +123,7 @@ def fan_out(
             lease_until=None,
         )
         if not changed:
-            raise LeaseLost(parent.pk)
+            raise LeaseLostError(parent.pk)
         parent.refresh_from_db(fields=["state", "pending", "join_kind", "lease_until"])
         children = JobRun.objects.bulk_create(
             JobRun(
@@ -173,7 +173,7 @@ def part_results(parent: JobRun) -> list[dict[str, Any] | None]:
     return list(parts.values_list("result", flat=True))
 
 
-class LeaseLost(Exception):
+class LeaseLostError(Exception):
     """The run was cancelled, or its lease ran out and somebody else has it now: stop working, write nothing more."""
 
     def __init__(self, job_id: int) -> None:

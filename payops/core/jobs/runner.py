@@ -24,7 +24,7 @@ from django.utils.translation import gettext as _
 from payops.core.choices import JobState
 from payops.core.errors import PayopsError
 from payops.core.jobs import queue
-from payops.core.jobs.queue import LeaseLost
+from payops.core.jobs.queue import LeaseLostError
 from payops.core.jobs.registry import handler_of
 from payops.core.models import JobRun
 
@@ -118,14 +118,14 @@ class Heartbeat(threading.Thread):
 
 
 def job_progress(job: JobRun, done: int, total: int, message: str = "") -> None:
-    """Report that `done` of `total` is done. Cheap enough to call per batch. Raises LeaseLost when it is time to stop."""
+    """Report that `done` of `total` is done; cheap enough per batch. Raises LeaseLostError when it is time to stop."""
     job.progress_done, job.progress_total = done, total
     job.message = str(message)[:MESSAGE_LIMIT] or job.message
     heartbeat: Heartbeat | None = getattr(job, "_heartbeat", None)
     if heartbeat is None:
         return
     if heartbeat.lost:
-        raise LeaseLost(job.pk)
+        raise LeaseLostError(job.pk)
     fields = {"progress_done": done, "progress_total": total, "message": job.message}
     if connection.in_atomic_block:
         heartbeat.report(**fields)
@@ -133,7 +133,7 @@ def job_progress(job: JobRun, done: int, total: int, message: str = "") -> None:
         heartbeat.written_at = time.monotonic()
         mine = JobRun.objects.filter(pk=job.pk, state=JobState.RUNNING, leased_by=job.leased_by)
         if not mine.update(lease_until=Now() + lease(), **fields):
-            raise LeaseLost(job.pk)
+            raise LeaseLostError(job.pk)
 
 
 def job_log(job: JobRun, line: str) -> None:
@@ -157,7 +157,7 @@ def run_one(job_id: int) -> JobRun | None:
         result = handler_of(job.kind)(job, **job.params)
         heartbeat.stop()
         _succeed(job, result)
-    except LeaseLost:
+    except LeaseLostError:
         logger.warning("job %s (%s) was taken away from %s", job.pk, job.kind, job.leased_by)
     except Exception as error:
         heartbeat.stop()
@@ -191,7 +191,7 @@ def _succeed(job: JobRun, result: dict[str, Any] | None) -> None:
         if changed:
             _tell_parent(job, result)
         elif job.state != JobState.WAITING:
-            raise LeaseLost(job.pk)
+            raise LeaseLostError(job.pk)
         else:
             JobRun.objects.filter(pk=job.pk).update(log=job.log)
 

@@ -1,0 +1,1 @@
+"""A simulated bank: takes payouts, credits channel settlements, writes statements (docs/bank-simulator.md)."""

@@ -17,6 +17,7 @@ from payops.accounts.choices import (
     RuleState,
     Side,
 )
+from payops.accounts.guards import ENTRY_TRIGGERS, VOUCHER_TRIGGERS
 from payops.core.partitions import DayPartitionedModel
 
 
@@ -53,7 +54,7 @@ class Account(models.Model):
     exceed it. Locked in order of `id` whenever several are moved.
     """
 
-    account_no = models.CharField(_("account number"), max_length=40, unique=True)
+    account_no = models.CharField(_("account number"), max_length=64, unique=True)
     subject = models.ForeignKey(Subject, on_delete=models.PROTECT, related_name="accounts")
     currency = models.CharField(_("currency"), max_length=3, default="CNY")
     owner_kind = models.CharField(_("owner"), max_length=12, choices=OwnerKind.choices)
@@ -149,7 +150,7 @@ class DayFinding(models.Model):
     """One thing a day-end check found; sealed with the day, never blocking its close."""
 
     day = models.ForeignKey(AccountingDay, on_delete=models.PROTECT, related_name="findings")
-    check = models.CharField(_("check"), max_length=60)
+    check_name = models.CharField(_("check"), max_length=60)
     level = models.CharField(_("level"), max_length=8, choices=FindingLevel.choices)
     message = models.TextField(_("message"))
     context = models.JSONField(_("context"), default=dict)
@@ -161,7 +162,7 @@ class DayFinding(models.Model):
         verbose_name_plural = _("day-end findings")
 
     def __str__(self) -> str:
-        return f"{self.day_id} {self.check}"
+        return f"{self.day_id} {self.check_name}"
 
 
 class PostingRule(models.Model):
@@ -207,12 +208,21 @@ class Voucher(DayPartitionedModel):
     posted_at = models.DateTimeField(_("posted at"))
     posted_by = models.CharField(_("posted by"), max_length=150, blank=True)
 
-    partition_triggers: ClassVar[list[str]] = []  # filled by payops.accounts.guards
+    partition_triggers: ClassVar[list[str]] = VOUCHER_TRIGGERS
 
     class Meta:
         ordering = ["id"]
         verbose_name = _("voucher")
         verbose_name_plural = _("vouchers")
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(line_count__gte=1) & Q(line_count__lte=999), name="voucher_line_count_in_range"
+            ),
+            # The entries of a voucher are the 999 ids that follow it.
+            models.CheckConstraint(
+                condition=Q(id__gt=0) & Q(id=models.F("id") / 1000 * 1000), name="voucher_id_is_a_thousand"
+            ),
+        ]
         indexes = [models.Index(fields=["source_kind", "source_id"], name="voucher_source_idx")]
 
     def __str__(self) -> str:
@@ -232,12 +242,13 @@ class Entry(DayPartitionedModel):
     event = models.PositiveSmallIntegerField(_("business code"), choices=Event.choices)
     balance_after = models.BigIntegerField(_("balance after (minor units)"), null=True, blank=True)
 
-    partition_triggers: ClassVar[list[str]] = []
+    partition_triggers: ClassVar[list[str]] = ENTRY_TRIGGERS
 
     class Meta:
         ordering = ["id"]
         verbose_name = _("entry")
         verbose_name_plural = _("entries")
+        constraints = [models.CheckConstraint(condition=Q(side__in=["D", "C"]), name="entry_side_debit_or_credit")]
         indexes = [models.Index(fields=["account", "id"], name="entry_account_idx")]
 
     def __str__(self) -> str:

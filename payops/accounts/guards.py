@@ -1,0 +1,276 @@
+"""The ledger's guards: what PostgreSQL itself refuses, whoever asks (DOMAIN 4.2, DESIGN 4).
+
+All entries of a voucher come in one statement, so the guards are statement triggers over the transition table: one
+set-based look per statement instead of one call per row. Statement triggers are not cloned to partitions, so the same
+ones stand on the parents and on every partition. Errors carry SQLSTATEs of the class PL, which `errors.py` turns into
+sentences for users. `docs/ledger.md` names each guard with the test that attacks it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from payops.core.locks import namespace_code
+from payops.core.sql import NO_TRUNCATE, append_only_triggers
+
+DAY_LOCK: Final[str] = "accounts.day"
+"""Advisory lock of an accounting day: shared by everybody who posts, exclusive for cut-off and close."""
+
+_SEARCH_PATH: Final[str] = "SET search_path = pg_catalog, public, pg_temp"
+
+VOUCHER_SEQUENCE: Final[str] = """
+-- Cycles below 10⁹: the day in the id makes the number unique, the sequence only within a day.
+CREATE SEQUENCE accounts_voucher_n MINVALUE 1 MAXVALUE 999999999 CYCLE CACHE 1;
+"""
+
+DAY_FUNCTIONS: Final[str] = f"""
+CREATE FUNCTION accounts_require_open_days(p_codes integer[]) RETURNS void
+LANGUAGE plpgsql {_SEARCH_PATH} AS $body$
+DECLARE
+    v_code integer;
+    v_state text;
+BEGIN
+    -- With an older snapshot a day closed meanwhile would still look open.
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'the ledger is posted to in READ COMMITTED transactions only' USING ERRCODE = 'PL008';
+    END IF;
+    FOREACH v_code IN ARRAY p_codes LOOP
+        -- Waits for a close of this day under way; a close that comes later waits for this transaction.
+        PERFORM pg_advisory_xact_lock_shared({namespace_code(DAY_LOCK)}, v_code);
+        SELECT state INTO v_state FROM accounts_accountingday
+            WHERE day = make_date(2000 + v_code / 10000, v_code / 100 % 100, v_code % 100);
+        IF v_state IS NULL THEN
+            RAISE EXCEPTION 'accounting day % was never opened', v_code USING ERRCODE = 'PL005';
+        ELSIF v_state = 'closed' THEN
+            RAISE EXCEPTION 'accounting day % is closed and takes no more entries', v_code USING ERRCODE = 'PL006';
+        END IF;
+    END LOOP;
+END
+$body$;
+
+CREATE FUNCTION accounts_day_guard() RETURNS trigger LANGUAGE plpgsql {_SEARCH_PATH} AS $body$
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        IF NEW.state <> 'open' THEN
+            RAISE EXCEPTION 'accounting day % must begin open', NEW.day USING ERRCODE = 'PL007';
+        END IF;
+        IF EXISTS (SELECT FROM accounts_accountingday WHERE day >= NEW.day) THEN
+            RAISE EXCEPTION 'accounting day % is not later than all days so far', NEW.day USING ERRCODE = 'PL007';
+        END IF;
+        RETURN NEW;
+    END IF;
+    IF OLD.state = 'closed' THEN
+        RAISE EXCEPTION 'accounting day % is closed and stays as it is', OLD.day USING ERRCODE = 'PL006';
+    END IF;
+    IF TG_OP = 'DELETE' THEN
+        RAISE EXCEPTION 'accounting day % cannot be removed', OLD.day USING ERRCODE = 'PL007';
+    END IF;
+    IF NEW.day <> OLD.day OR NOT (
+        NEW.state = OLD.state OR (OLD.state = 'open' AND NEW.state = 'cut_off')
+        OR (OLD.state = 'cut_off' AND NEW.state = 'closed' AND length(NEW.seal) = 64)
+    ) THEN
+        RAISE EXCEPTION 'accounting day % cannot go from % to %', OLD.day, OLD.state, NEW.state
+            USING ERRCODE = 'PL007';
+    END IF;
+    RETURN NEW;
+END
+$body$;
+
+-- Day balances and findings are written by the close, before the day's state changes in the same transaction.
+CREATE FUNCTION accounts_sealed_day_guard() RETURNS trigger LANGUAGE plpgsql {_SEARCH_PATH} AS $body$
+DECLARE
+    v_day text;
+BEGIN
+    EXECUTE format(
+        'SELECT d.day FROM accounts_accountingday d WHERE d.state = ''closed'''
+        ' AND d.day IN (SELECT DISTINCT %I FROM new_rows) LIMIT 1', TG_ARGV[0]) INTO v_day;
+    IF v_day IS NOT NULL THEN
+        RAISE EXCEPTION 'accounting day % is closed and stays as it is', v_day USING ERRCODE = 'PL006';
+    END IF;
+    RETURN NULL;
+END
+$body$;
+"""
+
+VOUCHER_FUNCTION: Final[str] = f"""
+CREATE FUNCTION accounts_voucher_guard() RETURNS trigger LANGUAGE plpgsql {_SEARCH_PATH} AS $body$
+DECLARE
+    v_lo bigint;
+    v_hi bigint;
+    v_bad bigint;
+BEGIN
+    SELECT min(id), max(id) INTO v_lo, v_hi FROM new_vouchers;
+    IF v_lo IS NULL THEN
+        RETURN NULL;
+    END IF;
+    PERFORM accounts_require_open_days(CASE WHEN v_lo / 1000000000000 = v_hi / 1000000000000
+        THEN ARRAY[(v_lo / 1000000000000)::integer]
+        ELSE ARRAY(SELECT DISTINCT (id / 1000000000000)::integer FROM new_vouchers ORDER BY 1) END);
+    SELECT v.id INTO v_bad FROM new_vouchers v
+        LEFT JOIN accounts_postingkey k ON k.event = v.event AND k.source_id = v.source_id
+        WHERE k.voucher_id IS DISTINCT FROM v.id LIMIT 1;
+    IF v_bad IS NOT NULL THEN
+        RAISE EXCEPTION 'voucher % has no posting key of its own', v_bad USING ERRCODE = 'PL009';
+    END IF;
+    RETURN NULL;
+END
+$body$;
+"""
+
+ENTRY_FUNCTION: Final[str] = f"""
+CREATE FUNCTION accounts_entry_guard() RETURNS trigger LANGUAGE plpgsql {_SEARCH_PATH} AS $body$
+DECLARE
+    v_lo bigint;
+    v_hi bigint;
+    v_single_currency boolean;
+    r record;
+BEGIN
+    SELECT min(id), max(id), min(currency) = max(currency) INTO v_lo, v_hi, v_single_currency FROM new_entries;
+    IF v_lo IS NULL THEN
+        RETURN NULL;
+    END IF;
+    PERFORM accounts_require_open_days(CASE WHEN v_lo / 1000000000000 = v_hi / 1000000000000
+        THEN ARRAY[(v_lo / 1000000000000)::integer]
+        ELSE ARRAY(SELECT DISTINCT (id / 1000000000000)::integer FROM new_entries ORDER BY 1) END);
+
+    -- The bounds stand in the text of the query, so that planning touches the partition meant and no other.
+    EXECUTE format($query$
+        SELECT g.voucher, g.lines, g.difference, h.id AS header, h.line_count,
+            h.line_count IS DISTINCT FROM g.lines OR g.first <> 1 OR g.last <> g.lines AS broken,
+            g.difference <> 0 AS unbalanced, h.event IS DISTINCT FROM g.low_event OR g.low_event <> g.high_event AS other
+        FROM (
+            SELECT id - id %% 1000 AS voucher, count(*) AS lines, min(id %% 1000) AS first, max(id %% 1000) AS last,
+                min(event) AS low_event, max(event) AS high_event,
+                sum(CASE side WHEN 'D' THEN amount ELSE -amount END) AS difference
+            FROM new_entries GROUP BY 1
+        ) g
+        LEFT JOIN (SELECT id, line_count, event FROM accounts_voucher WHERE id BETWEEN %s AND %s) h
+            ON h.id = g.voucher
+        WHERE h.line_count IS DISTINCT FROM g.lines OR g.first <> 1 OR g.last <> g.lines OR g.difference <> 0
+            OR h.event <> g.low_event OR g.low_event <> g.high_event
+        LIMIT 1
+    $query$, v_lo - v_lo % 1000, v_hi) INTO r;
+    IF r.voucher IS NOT NULL THEN
+        IF r.header IS NULL THEN
+            RAISE EXCEPTION 'entries of voucher % have no header', r.voucher USING ERRCODE = 'PL002';
+        ELSIF r.broken THEN
+            RAISE EXCEPTION 'voucher % announces % lines; its entries must be numbered 1 to % in one statement, % came',
+                r.voucher, r.line_count, r.line_count, r.lines USING ERRCODE = 'PL002';
+        ELSIF r.unbalanced THEN
+            RAISE EXCEPTION 'voucher % does not balance: debit less credit is %', r.voucher, r.difference
+                USING ERRCODE = 'PL001';
+        END IF;
+        RAISE EXCEPTION 'entries of voucher % carry another event than its header', r.voucher
+            USING ERRCODE = 'PL002';
+    END IF;
+    IF NOT v_single_currency THEN
+        SELECT id - id % 1000 AS voucher, currency INTO r FROM new_entries GROUP BY 1, 2
+            HAVING sum(CASE side WHEN 'D' THEN amount ELSE -amount END) <> 0 LIMIT 1;
+        IF r.voucher IS NOT NULL THEN
+            RAISE EXCEPTION 'voucher % does not balance in %', r.voucher, r.currency USING ERRCODE = 'PL001';
+        END IF;
+    END IF;
+
+    SELECT e.account_id, e.currency, a.id, a.account_no, a.currency AS account_currency, a.status, s.is_leaf INTO r
+        FROM (SELECT DISTINCT account_id, currency FROM new_entries) e
+        LEFT JOIN accounts_account a ON a.id = e.account_id
+        LEFT JOIN accounts_subject s ON s.id = a.subject_id
+        WHERE a.id IS NULL OR a.currency <> e.currency OR a.status = 'closed' OR NOT s.is_leaf LIMIT 1;
+    IF r.account_id IS NOT NULL THEN
+        IF r.id IS NULL THEN
+            RAISE EXCEPTION 'account % does not exist', r.account_id USING ERRCODE = 'PL003';
+        ELSIF r.status = 'closed' THEN
+            RAISE EXCEPTION 'account % is closed and takes no more entries', r.account_no USING ERRCODE = 'PL004';
+        ELSIF NOT r.is_leaf THEN
+            RAISE EXCEPTION 'account % stands under a subject with sub-subjects', r.account_no
+                USING ERRCODE = 'PL003';
+        END IF;
+        RAISE EXCEPTION 'account % is kept in %, not in %', r.account_no, r.account_currency, r.currency
+            USING ERRCODE = 'PL003';
+    END IF;
+    RETURN NULL;
+END
+$body$;
+"""
+
+REFERENCE_FUNCTIONS: Final[str] = f"""
+-- What an account is never changes: its balance is the sum of entries booked under exactly this meaning.
+CREATE FUNCTION accounts_account_guard() RETURNS trigger LANGUAGE plpgsql {_SEARCH_PATH} AS $body$
+BEGIN
+    IF TG_OP = 'DELETE' THEN
+        RAISE EXCEPTION 'account % cannot be removed, only closed', OLD.account_no USING ERRCODE = 'PL010';
+    END IF;
+    IF (NEW.account_no, NEW.subject_id, NEW.currency, NEW.owner_kind, NEW.owner_no)
+        IS DISTINCT FROM (OLD.account_no, OLD.subject_id, OLD.currency, OLD.owner_kind, OLD.owner_no) THEN
+        RAISE EXCEPTION 'number, subject, currency and owner of account % never change', OLD.account_no
+            USING ERRCODE = 'PL010';
+    END IF;
+    RETURN NEW;
+END
+$body$;
+
+-- A version of a rule is what vouchers were made by; only its state may change.
+CREATE FUNCTION accounts_rule_guard() RETURNS trigger LANGUAGE plpgsql {_SEARCH_PATH} AS $body$
+BEGIN
+    IF TG_OP = 'DELETE' OR (NEW.event, NEW.version, NEW.effective_day, NEW.lines)
+        IS DISTINCT FROM (OLD.event, OLD.version, OLD.effective_day, OLD.lines) THEN
+        RAISE EXCEPTION 'version % of the posting rule of event % never changes, a new version follows it',
+            OLD.version, OLD.event USING ERRCODE = 'PL010';
+    END IF;
+    RETURN NEW;
+END
+$body$;
+"""
+
+VOUCHER_TRIGGERS: Final[list[str]] = [
+    "CREATE TRIGGER voucher_guard AFTER INSERT ON {table} REFERENCING NEW TABLE AS new_vouchers"
+    " FOR EACH STATEMENT EXECUTE FUNCTION accounts_voucher_guard();",
+    NO_TRUNCATE,
+]
+ENTRY_TRIGGERS: Final[list[str]] = [
+    "CREATE TRIGGER entry_guard AFTER INSERT ON {table} REFERENCING NEW TABLE AS new_entries"
+    " FOR EACH STATEMENT EXECUTE FUNCTION accounts_entry_guard();",
+    NO_TRUNCATE,
+]
+
+_SEALED = (
+    "CREATE TRIGGER sealed_day AFTER INSERT ON {table} REFERENCING NEW TABLE AS new_rows"
+    " FOR EACH STATEMENT EXECUTE FUNCTION accounts_sealed_day_guard('{column}');"
+)
+_ROW_GUARD = "CREATE TRIGGER {name} BEFORE {events} ON {table} FOR EACH ROW EXECUTE FUNCTION {function}();"
+
+
+def functions() -> list[str]:
+    """The trigger functions and the voucher sequence, in the order of their creation."""
+    return [VOUCHER_SEQUENCE, DAY_FUNCTIONS, VOUCHER_FUNCTION, ENTRY_FUNCTION, REFERENCE_FUNCTIONS]
+
+
+def table_triggers() -> list[str]:
+    """Triggers of the tables that are not partitioned."""
+    statements = [
+        _ROW_GUARD.format(
+            name="day_guard",
+            events="INSERT OR UPDATE OR DELETE",
+            table="accounts_accountingday",
+            function="accounts_day_guard",
+        ),
+        NO_TRUNCATE.replace("{table}", "accounts_accountingday"),
+        _ROW_GUARD.format(
+            name="account_guard",
+            events="DELETE OR UPDATE OF account_no, subject_id, currency, owner_kind, owner_no",
+            table="accounts_account",
+            function="accounts_account_guard",
+        ),
+        NO_TRUNCATE.replace("{table}", "accounts_account"),
+        _ROW_GUARD.format(
+            name="rule_guard",
+            events="UPDATE OR DELETE",
+            table="accounts_postingrule",
+            function="accounts_rule_guard",
+        ),
+        _SEALED.format(table="accounts_daybalance", column="day"),
+        _SEALED.format(table="accounts_dayfinding", column="day_id"),
+    ]
+    for table in ("accounts_postingkey", "accounts_daybalance", "accounts_dayfinding"):
+        statements += append_only_triggers(table)
+    return statements

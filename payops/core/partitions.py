@@ -269,35 +269,37 @@ def ensure_days(
     return made
 
 
-def _missing(names: list[str], using: str) -> list[str]:
+# Read from pg_class, not by to_regclass: a look-up by name may be answered from the session's cache of names that were
+# not there, which waiting for an advisory lock does not refresh.
+_TABLES = (
+    "SELECT relname, relkind::text, relispartition FROM pg_class"
+    " WHERE relnamespace = current_schema()::regnamespace AND relname = ANY(%s)"
+)
+
+
+def _tables(names: Iterable[str], using: str) -> dict[str, tuple[str, bool]]:
     with connections[using].cursor() as cursor:
-        cursor.execute(
-            "SELECT name FROM unnest(%s::text[]) AS name WHERE to_regclass(quote_ident(name)) IS NULL", [names]
-        )
-        absent = {row[0] for row in cursor.fetchall()}
-    return [name for name in names if name in absent]
+        cursor.execute(_TABLES, [list(names)])
+        return {name: (kind, is_partition) for name, kind, is_partition in cursor.fetchall()}
+
+
+def _missing(names: list[str], using: str) -> list[str]:
+    present = _tables(names, using)
+    return [name for name in names if name not in present]
 
 
 def _partitioned_tables(wanted: set[type[DayPartitionedModel]], using: str) -> set[type[DayPartitionedModel]]:
     """Those whose table exists; one still to be migrated gets its days later, one made unpartitioned is a defect."""
-    found = set()
-    for model in wanted:
-        with connections[using].cursor() as cursor:
-            cursor.execute(
-                "SELECT relkind FROM pg_class WHERE oid = to_regclass(quote_ident(%s))", [model._meta.db_table]
-            )
-            kind = cursor.fetchone()
-        if kind is None:
-            continue
-        if kind[0] not in ("p", b"p"):
+    present = _tables((model._meta.db_table for model in wanted), using) if wanted else {}
+    for table, (kind, _is_partition) in present.items():
+        if kind != "p":
             raise PayopsError(
                 "partitions.not_partitioned",
                 _("Table %(table)s is not partitioned: its migration must use CreatePartitionedModel.")
-                % {"table": model._meta.db_table},
-                {"table": model._meta.db_table},
+                % {"table": table},
+                {"table": table},
             )
-        found.add(model)
-    return found
+    return {model for model in wanted if model._meta.db_table in present}
 
 
 def _retry_when_busy(make: Any) -> Any:
@@ -437,10 +439,8 @@ def drop_detached(name: str, *, using: str = "default") -> None:
 
 
 def _refuse_attached(name: str, using: str) -> None:
-    with connections[using].cursor() as cursor:
-        cursor.execute("SELECT relispartition FROM pg_class WHERE oid = to_regclass(quote_ident(%s))", [name])
-        row = cursor.fetchone()
-    if row and row[0]:
+    _kind, is_partition = _tables([name], using).get(name, ("", False))
+    if is_partition:
         raise PayopsError(
             "partitions.attached",
             _("The rows of “%(name)s” are already part of the books and cannot be loaded again.") % {"name": name},

@@ -27,7 +27,7 @@ _COMPONENT_KEYS: Final[frozenset[str]] = frozenset({"name", "fixed", "rate", "mi
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """One part of a fee: `fixed` + amount × `rate`, bounded by `minimum` and `maximum` (minor units, None = no bound)."""
+    """One part of a fee: `fixed` + amount × `rate`, within `minimum` and `maximum` (minor units, None = no bound)."""
 
     name: str = "fee"
     fixed: int = 0

@@ -174,7 +174,9 @@ def _check(data: FeeRuleData, place: Mapping[str, Any] | None = None) -> None:
     exponent(data.currency)
     if data.refund_policy not in RefundPolicy.values:
         raise PayopsError(
-            "fees.unknown_policy", _("“%s” is not a refund policy.") % data.refund_policy, {**context, "field": "refund_policy"}
+            "fees.unknown_policy",
+            _("“%s” is not a refund policy.") % data.refund_policy,
+            {**context, "field": "refund_policy"},
         )
     if data.amount_from < 0 or (data.amount_to is not None and data.amount_to <= data.amount_from):
         raise PayopsError(

@@ -37,6 +37,18 @@ class MerchantStatus(models.TextChoices):
     CLOSED = "closed", _("Closed")
 
 
+MERCHANT_STATUS_NEXT: dict[str, frozenset[str]] = {
+    MerchantStatus.APPLIED: frozenset({MerchantStatus.IN_REVIEW, MerchantStatus.REJECTED}),
+    MerchantStatus.IN_REVIEW: frozenset({MerchantStatus.ACTIVE, MerchantStatus.REJECTED}),
+    MerchantStatus.REJECTED: frozenset({MerchantStatus.APPLIED}),
+    MerchantStatus.ACTIVE: frozenset({MerchantStatus.SUSPENDED, MerchantStatus.HELD, MerchantStatus.CLOSED}),
+    MerchantStatus.SUSPENDED: frozenset({MerchantStatus.ACTIVE, MerchantStatus.HELD, MerchantStatus.CLOSED}),
+    MerchantStatus.HELD: frozenset({MerchantStatus.ACTIVE, MerchantStatus.SUSPENDED, MerchantStatus.CLOSED}),
+    MerchantStatus.CLOSED: frozenset(),
+}
+"""The states a merchant may go to from each state; closed is final."""
+
+
 class Collection(models.TextChoices):
     """How the fee is collected (DOMAIN 10): inside (net) or post-charged (gross)."""
 

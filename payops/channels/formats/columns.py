@@ -196,3 +196,8 @@ def mask_cards_in_text(text: str, *keep: str) -> str:
         return number[:6] + "*" * (len(number) - 10) + number[-4:]
 
     return _DIGIT_RUN.sub(hide, text)
+
+
+def mask_digits(text: str) -> str:
+    """Hide every long run of digits: for the start of a file that is not what it should be and may hold anything."""
+    return re.sub(r"[0-9]{11,}", lambda match: match[0][:6] + "…", text)

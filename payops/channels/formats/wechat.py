@@ -31,6 +31,7 @@ from payops.channels.formats.columns import (
     amount_table,
     hundredths,
     mask_cards_in_text,
+    mask_digits,
     mask_tails,
     require_digits,
     require_keys,
@@ -464,7 +465,7 @@ class WechatReader(Reader):
                     self.totals.add(name, hundredths(cell, name, signed=True), self._sums[column])
         except Irregular as error:
             raise FormatError("bill.footer_unreadable", _("In the footer: %(reason)s") % {"reason": error.message}) from error
-        self.prove({_COUNT: 1})
+        self.prove((_COUNT,))
 
     def _truncated(self) -> FormatError:
         return FormatError(
@@ -527,7 +528,7 @@ def _not_a_bill(name: str, first: bytes) -> FormatError:
     return FormatError(
         "bill.not_a_bill",
         _("“%(name)s” is not a WeChat trade bill; it starts with “%(start)s”. Check what was uploaded.")
-        % {"name": name, "start": show(first)},
+        % {"name": name, "start": mask_digits(show(first))},
         {"name": name},
     )
 

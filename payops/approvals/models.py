@@ -32,9 +32,7 @@ class ApprovalRequest(models.Model):
     amount = models.BigIntegerField(_("amount (minor units)"), null=True, blank=True)
     currency = models.CharField(_("currency"), max_length=3, blank=True)
     tier = models.PositiveSmallIntegerField(_("tier"), default=1)
-    status = models.CharField(
-        _("status"), max_length=12, choices=RequestStatus.choices, default=RequestStatus.PENDING
-    )
+    status = models.CharField(_("status"), max_length=12, choices=RequestStatus.choices, default=RequestStatus.PENDING)
     maker = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="requests_made", verbose_name=_("maker")
     )

@@ -22,9 +22,9 @@ __all__ = [
 ]
 
 PAYOPS_SWEEP_SECONDS = number("PAYOPS_SWEEP_SECONDS", 30)
-CELERY_BROKER_URL = text("CELERY_BROKER_URL", "filesystem://")
+CELERY_BROKER_URL = text("CELERY_BROKER_URL", "filesystem://localhost")
 CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, object] = {}
-if CELERY_BROKER_URL == "filesystem://":
+if CELERY_BROKER_URL.startswith("filesystem:"):
     # One folder for both directions: what is sent in is what the worker reads.
     messages = PAYOPS_VAR_DIR / "broker" / "messages"
     control = PAYOPS_VAR_DIR / "broker" / "control"

@@ -90,7 +90,7 @@ def bank_accounts_upsert(*, accounts: Mapping[str, BankAccountData], reason: str
     from payops.accounts import services as ledger
 
     for code in outcome.created:
-        ledger.open_bank_account(code, accounts[code].kind)
+        ledger.open_bank_account(code, accounts[code].kind, accounts[code].currency)
     return outcome
 
 
@@ -112,9 +112,7 @@ def _check_bank_change(row: BankAccount, fields: Sequence[str], values: Mapping[
 def _fixed(code: str, name: str, old: Any, new: Any) -> PayopsError:
     return PayopsError(
         "channels.field_fixed",
-        _(
-            "“%(field)s” of %(code)s is %(old)s and cannot become %(new)s: accounts and lines hang on it. Add a new code."
-        )
+        _("“%(field)s” of %(code)s is %(old)s and cannot become %(new)s: books hang on it. Add a new code.")
         % {"field": name, "code": code, "old": old, "new": new},
         {"code": code, "field": name, "old": str(old), "new": str(new)},
     )
@@ -154,7 +152,7 @@ def channel_contracts_upsert(*, contracts: Mapping[str, ContractData], reason: s
     from payops.accounts import services as ledger
 
     for code in outcome.created:
-        ledger.open_channel_accounts(code)
+        ledger.open_channel_accounts(code, contracts[code].currency)
     return outcome
 
 

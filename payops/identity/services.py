@@ -90,3 +90,42 @@ def _check_merchant(role: str, merchant_no: str) -> None:
             _("Only a merchant's user carries a merchant number; %s was given for staff.") % merchant_no,
             {"role": role, "merchant_no": merchant_no},
         )
+
+
+@transaction.atomic
+def user_update(
+    *,
+    user: User,
+    role: str,
+    merchant_no: str = "",
+    merchant_role: str = "",
+    full_name: str = "",
+    email: str = "",
+    language: str = "",
+) -> list[str]:
+    """Bring a user to the given role, merchant and details; returns the names of the fields that changed.
+
+    The password is left alone. Raises PayopsError ``identity.*``.
+    """
+    if role not in Role.values:
+        raise PayopsError("identity.unknown_role", _("%s is not a role.") % role, {"role": role})
+    _check_merchant(role, merchant_no)
+    if role == Role.MERCHANT:
+        merchant_role = merchant_role or MerchantRole.ADMINISTRATOR
+    wanted = {
+        "role": role,
+        "merchant_no": merchant_no,
+        "merchant_role": merchant_role,
+        "first_name": full_name,
+        "email": email,
+        # A blank language means the user's own choice stands.
+        "language": language if language in dict(settings.LANGUAGES) else user.language,
+        "is_staff": role != Role.MERCHANT,
+        "is_superuser": role == Role.ADMIN,
+    }
+    changed = [name for name, value in wanted.items() if getattr(user, name) != value]
+    for name in changed:
+        setattr(user, name, wanted[name])
+    if changed:
+        user.save(update_fields=changed)
+    return changed

@@ -108,6 +108,15 @@ def no_account(line: Line | RuleLine, owner_no: str, currency: str) -> PayopsErr
     )
 
 
+def account_closed(account_no: str) -> PayopsError:
+    """The refusal of an entry on a closed account."""
+    return PayopsError(
+        "ledger.account_closed",
+        _("Account %(account)s is closed and takes no more entries.") % {"account": account_no},
+        {"account_no": account_no},
+    )
+
+
 # The day used for choosing a rule before the database has said which day is open; wrong once after each cut-off.
 _last_open_day: list[dt.date] = []
 
@@ -209,9 +218,5 @@ def _refuse(status: str, posting: Posting, lines: list[Line], voucher_id: int, d
         line = lines[int(detail) - 1]
         raise no_account(line, line.owner_no, posting.currency)
     if status == "account_closed":
-        raise PayopsError(
-            "ledger.account_closed",
-            _("Account %(account)s is closed and takes no more entries.") % {"account": detail},
-            {"account_no": detail},
-        )
+        raise account_closed(detail)
     raise no_open_day() if status == "no_open_day" else day_not_open(detail)

@@ -1,0 +1,348 @@
+"""`post_many`: the same rules and guards as `post`, at the speed of COPY.
+
+Two passes over the stream, each in chunks. The first takes the posting keys (in source order, existing ones are
+skipped) and learns which accounts are concerned; then all of those are locked in one order, so that no chunk waits for
+a lock out of order; the second writes vouchers and entries with their balances. What lies between the passes of a
+long stream waits in a temporary file, so memory stays flat however many postings come.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import pickle  # noqa: S403 -- only reads back what this process wrote to its own unnamed file
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import IO, Any, Final
+
+from django.db import connection, transaction
+from django.utils import timezone
+
+from payops.accounts.choices import AccountStatus, DayState, PostingMode
+from payops.accounts.errors import guard_errors
+from payops.accounts.guards import DAY_LOCK
+from payops.accounts.models import AccountingDay, Entry, Voucher
+from payops.accounts.posting import (
+    MEMO_LENGTH,
+    Posting,
+    account_closed,
+    day_not_open,
+    no_account,
+    open_accounting_day,
+)
+from payops.accounts.rules import CompiledRule, RuleLine, rule_for
+from payops.core.copying import copy_text, text_field
+from payops.core.errors import PayopsError
+from payops.core.ids import day_code, day_floor
+from payops.core.locks import xact_lock
+from payops.core.partitions import partition_name
+
+CHUNK: Final = 20_000
+"""Postings per COPY: large enough that a chunk's fixed cost vanishes, small enough that a chunk is a few megabytes."""
+_BUFFER: Final = 2_000
+NULL: Final = "\\N"
+
+VOUCHER_COLUMNS: Final = (
+    "id",
+    "event",
+    "source_kind",
+    "business_date",
+    "rule_version",
+    "posted_at",
+    "posted_by",
+    "source_id",
+    "line_count",
+    "memo",
+)
+ENTRY_COLUMNS: Final = ("id", "account_id", "side", "amount", "currency", "event", "balance_after")
+
+
+@dataclass(frozen=True, slots=True)
+class PostManyResult:
+    """How many vouchers were made, how many keys were booked before, and how many postings had only zero lines."""
+
+    posted: int
+    skipped: int
+    empty: int = 0
+
+
+AccountKey = tuple[str, str, str, str]
+"""Subject, owner kind, owner number, currency."""
+
+
+@dataclass(slots=True)
+class _Account:
+    """An account of the batch, locked: its balance moves here and is written back once."""
+
+    id: int
+    normal_side: str
+    realtime: bool
+    before: int
+    balance: int
+    refusal: PayopsError | None = None
+    """Why it takes no entry (missing, closed): raised by the first line that is not zero."""
+
+
+@dataclass(slots=True)
+class _Combo:
+    """Postings that share rule, source kind and owners share accounts and the fixed parts of their lines."""
+
+    rule: CompiledRule
+    source_kind: str
+    business_date: dt.date
+    currency: str
+    keys: list[AccountKey]
+    voucher_head: str = ""
+    lines: list[tuple[_Account, str, str, int]] = field(default_factory=list)
+    """Account, text before the amount when it is positive, when it is negative, and its sign on the balance."""
+    entry_tail: str = ""
+
+
+# One prepared posting: combo, voucher id, source id, memo, amount per line.
+_Prepared = tuple[int, int, int, str, list[int]]
+
+
+def post_many(
+    postings: Iterable[Posting], *, day: dt.date | None = None, posted_by: str = "", chunk_size: int = CHUNK
+) -> PostManyResult:
+    """Book many source documents in the caller's transaction (or one of its own); all of them or none.
+
+    Keys booked before, by anybody, are skipped, so a batch can be given again. Postings should come in order of their
+    source id. `day`: the accounting day, default the open one. Raises what `post` raises; the first posting that
+    cannot be booked stops the batch.
+    """
+    with guard_errors(), transaction.atomic():
+        return _Batch(day, posted_by, chunk_size).run(iter(postings))
+
+
+class _Batch:
+    """The state of one call: day, combos met so far, and the file between the passes."""
+
+    def __init__(self, day: dt.date | None, posted_by: str, chunk_size: int) -> None:
+        self.day = day or open_accounting_day()
+        self.posted_by = posted_by
+        self.chunk_size = chunk_size
+        self.floor = day_floor(self.day)
+        self.combos: list[_Combo] = []
+        self.index: dict[tuple[Any, ...], int] = {}
+        self.rules: dict[int, CompiledRule] = {}
+        self.skipped = 0
+        self.empty = 0
+
+    def run(self, postings: Iterator[Posting]) -> PostManyResult:
+        """Both passes."""
+        self._hold_day()
+        first = self._prepare(list(islice(postings, self.chunk_size)))
+        second = list(islice(postings, self.chunk_size))
+        if not second:
+            return self._write_all([first])
+        with tempfile.TemporaryFile() as spool:
+            pickle.dump(first, spool, pickle.HIGHEST_PROTOCOL)
+            del first
+            while second:
+                pickle.dump(self._prepare(second), spool, pickle.HIGHEST_PROTOCOL)
+                second = list(islice(postings, self.chunk_size))
+            spool.seek(0)
+            return self._write_all(_read(spool))
+
+    def _hold_day(self) -> None:
+        xact_lock(DAY_LOCK, day_code(self.day), shared=True)
+        state = AccountingDay.objects.filter(day=self.day).values_list("state", flat=True).first()
+        if state not in {DayState.OPEN, DayState.CUT_OFF}:
+            raise day_not_open(self.day)
+
+    # --- first pass: keys, and which accounts ---
+
+    def _prepare(self, postings: list[Posting]) -> list[_Prepared]:
+        prepared: list[tuple[int, int, str, list[int]]] = []
+        events: list[int] = []
+        for posting in postings:
+            rule = self.rules.get(posting.event) or self._rule(posting.event)
+            amounts = rule.amounts(posting.amounts)
+            if not any(amounts):
+                self.empty += 1
+                continue
+            if set(map(type, amounts)) != {int}:
+                raise TypeError("amounts are whole minor units")
+            prepared.append((self._combo(posting, rule), posting.source_id, posting.memo, amounts))
+            events.append(rule.event)
+        return self._take_keys(prepared, events) if prepared else []
+
+    def _rule(self, event: int) -> CompiledRule:
+        # Read anew once per batch: another process may have entered a version since this one cached it.
+        rule = self.rules[event] = rule_for(int(event), self.day, fresh=True)
+        return rule
+
+    def _combo(self, posting: Posting, rule: CompiledRule) -> int:
+        owners = rule.owners(posting.owners)
+        key = (rule.event, posting.source_kind, posting.business_date, posting.currency, owners)
+        index = self.index.get(key)
+        if index is None:
+            by_role = dict(zip(rule.owner_keys, owners, strict=True))
+            keys = [
+                (line.subject, line.owner_kind, by_role[line.owner_key] if line.owner_key else "", posting.currency)
+                for line in rule.lines
+            ]
+            index = self.index[key] = len(self.combos)
+            self.combos.append(_Combo(rule, posting.source_kind, posting.business_date, posting.currency, keys))
+        return index
+
+    def _take_keys(self, prepared: list[tuple[int, int, str, list[int]]], events: list[int]) -> list[_Prepared]:
+        """Voucher ids in source order, and one insert of all keys; who inserts the same key first keeps it."""
+        count = len(prepared)
+        arrays = "unnest(%s::smallint[], %s::bigint[], %s::bigint[]) AS n(event, source_id, voucher_id)"
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT nextval('accounts_voucher_n') FROM generate_series(1, %s)", [count])
+            vouchers = [self.floor + n * 1000 for (n,) in cursor.fetchall()]
+            parameters = [_array(events), _array(row[1] for row in prepared), _array(vouchers)]
+            cursor.execute(
+                "INSERT INTO accounts_postingkey (event, source_id, voucher_id)"
+                f" SELECT event, source_id, voucher_id FROM {arrays}"  # noqa: S608
+                " ORDER BY event, source_id, voucher_id ON CONFLICT DO NOTHING",
+                parameters,
+            )
+            taken: set[int] | None = None
+            if cursor.rowcount < count:
+                cursor.execute(
+                    f"SELECT voucher_id FROM {arrays} JOIN accounts_postingkey k"  # noqa: S608
+                    " USING (event, source_id, voucher_id)",
+                    parameters,
+                )
+                taken = {row[0] for row in cursor.fetchall()}
+                self.skipped += count - len(taken)
+        return [
+            (combo, voucher, source, memo, amounts)
+            for (combo, source, memo, amounts), voucher in zip(prepared, vouchers, strict=True)
+            if taken is None or voucher in taken
+        ]
+
+    # --- between the passes: lock every account concerned, in one order ---
+
+    def _lock_accounts(self) -> list[_Account]:
+        wanted = sorted({key for combo in self.combos for key in combo.keys})
+        found = _resolve(wanted)
+        for combo in self.combos:
+            for key, line in zip(combo.keys, combo.rule.lines, strict=True):
+                if key not in found:
+                    found[key] = _Account(0, "", True, 0, 0, no_account(line, key[2], key[3]))
+        accounts = _lock({account.id: account for account in found.values() if account.id})
+        self._plan(found)
+        return accounts
+
+    def _plan(self, found: dict[AccountKey, _Account]) -> None:
+        """The fixed parts of every combo's lines, as text."""
+        posted_at = timezone.now().isoformat()
+        by = text_field(self.posted_by)
+        for combo in self.combos:
+            rule = combo.rule
+            kind = text_field(combo.source_kind)
+            combo.voucher_head = f"\t{rule.event}\t{kind}\t{combo.business_date}\t{rule.version}\t{posted_at}\t{by}\t"
+            combo.entry_tail = f"\t{combo.currency}\t{rule.event}\t"
+            combo.lines = [_plan_line(found[key], line) for key, line in zip(combo.keys, rule.lines, strict=True)]
+
+    # --- second pass: vouchers, entries, balances ---
+
+    def _write_all(self, chunks: Iterable[list[_Prepared]]) -> PostManyResult:
+        posted = 0
+        accounts = self._lock_accounts()
+        voucher_table, entry_table = partition_name(Voucher, self.day), partition_name(Entry, self.day)
+        for chunk in chunks:
+            if chunk:
+                copy_text(voucher_table, VOUCHER_COLUMNS, self._voucher_text(chunk))
+                copy_text(entry_table, ENTRY_COLUMNS, self._entry_text(chunk))
+                posted += len(chunk)
+        _write_balances(accounts)
+        return PostManyResult(posted, self.skipped, self.empty)
+
+    def _voucher_text(self, chunk: list[_Prepared]) -> Iterator[bytes]:
+        combos = self.combos
+        for start in range(0, len(chunk), _BUFFER):
+            yield "".join(
+                [
+                    f"{voucher}{combos[combo].voucher_head}{source}\t{len(amounts) - amounts.count(0)}\t"
+                    f"{text_field(memo[:MEMO_LENGTH]) if memo else ''}\n"
+                    for combo, voucher, source, memo, amounts in chunk[start : start + _BUFFER]
+                ]
+            ).encode()
+
+    def _entry_text(self, chunk: list[_Prepared]) -> Iterator[bytes]:
+        combos = self.combos
+        for start in range(0, len(chunk), _BUFFER):
+            out: list[str] = []
+            for combo_index, entry_id, _source, _memo, amounts in chunk[start : start + _BUFFER]:
+                combo = combos[combo_index]
+                tail = combo.entry_tail
+                for (account, positive, negative, sign), amount in zip(combo.lines, amounts, strict=True):
+                    if not amount:
+                        continue
+                    entry_id += 1  # noqa: PLW2901 -- the lines of a voucher are the ids after it
+                    if account.refusal:
+                        raise account.refusal
+                    account.balance += sign * amount
+                    body = f"{positive}{amount}" if amount > 0 else f"{negative}{-amount}"
+                    out.append(f"{entry_id}{body}{tail}{account.balance if account.realtime else NULL}\n")
+            yield "".join(out).encode()
+
+
+def _array(values: Iterable[int]) -> str:
+    """An array literal of integers: far cheaper to build and to read than a bound list."""
+    return "{" + ",".join(map(str, values)) + "}"
+
+
+def _read(spool: IO[bytes]) -> Iterator[list[_Prepared]]:
+    while True:
+        try:
+            yield pickle.load(spool)  # noqa: S301 -- our own file, never anybody else's
+        except EOFError:
+            return
+
+
+def _plan_line(account: _Account, line: RuleLine) -> tuple[_Account, str, str, int]:
+    # A negative amount on the other side moves the balance exactly as the signed amount does on its own side.
+    sign = 1 if line.side == account.normal_side else -1
+    return account, f"\t{account.id}\t{line.side}\t", f"\t{account.id}\t{line.other_side}\t", sign
+
+
+def _resolve(wanted: list[AccountKey]) -> dict[AccountKey, _Account]:
+    """The accounts that exist among those wanted; one query for the whole batch."""
+    subjects, kinds, owners, currencies = zip(*wanted, strict=True) if wanted else ([], [], [], [])
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT w.subject, w.kind, w.owner_no, w.currency, a.id, s.normal_side"
+            " FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[]) AS w(subject, kind, owner_no, currency)"
+            " JOIN accounts_subject s ON s.code = w.subject"
+            " JOIN accounts_account a ON a.subject_id = s.id AND a.owner_kind = w.kind AND a.owner_no = w.owner_no"
+            " AND a.currency = w.currency",
+            [list(subjects), list(kinds), list(owners), list(currencies)],
+        )
+        return {tuple(row[:4]): _Account(row[4], row[5], True, 0, 0) for row in cursor.fetchall()}
+
+
+def _lock(accounts: dict[int, _Account]) -> list[_Account]:
+    """Lock in order of id and read what only counts under the lock: balance, mode, status."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT id, balance, posting_mode, status, account_no FROM accounts_account WHERE id = ANY (%s::bigint[])"
+            " ORDER BY id FOR NO KEY UPDATE",
+            [_array(sorted(accounts))],
+        )
+        for account_id, balance, mode, status, account_no in cursor.fetchall():
+            account = accounts[account_id]
+            if status == AccountStatus.CLOSED:
+                account.refusal = account_closed(account_no)
+            account.before = account.balance = balance
+            account.realtime = mode == PostingMode.REALTIME
+    return list(accounts.values())
+
+
+def _write_balances(accounts: list[_Account]) -> None:
+    moved = [account for account in accounts if account.balance != account.before]
+    if not moved:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE accounts_account a SET balance = n.balance"
+            " FROM unnest(%s::bigint[], %s::bigint[]) AS n(id, balance) WHERE a.id = n.id",
+            [_array(account.id for account in moved), _array(account.balance for account in moved)],
+        )

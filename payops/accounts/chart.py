@@ -108,9 +108,7 @@ def account_number(subject_code: str, owner_no: str, currency: str) -> str:
     return "-".join(parts)
 
 
-def account_open(
-    *, subject_code: str, owner_kind: str, owner_no: str = "", currency: str = "CNY"
-) -> Account:
+def account_open(*, subject_code: str, owner_kind: str, owner_no: str = "", currency: str = "CNY") -> Account:
     """The owner's account under a leaf subject, opened if it is not there yet.
 
     Raises PayopsError 'ledger.subject_unknown', 'ledger.subject_not_leaf', 'ledger.owner_unknown' or
@@ -150,7 +148,8 @@ def account_open(
 
 def _open_all(subjects: tuple[str, ...], owner_kind: str, owner_no: str, currency: str) -> list[Account]:
     return [
-        account_open(subject_code=code, owner_kind=owner_kind, owner_no=owner_no, currency=currency) for code in subjects
+        account_open(subject_code=code, owner_kind=owner_kind, owner_no=owner_no, currency=currency)
+        for code in subjects
     ]
 
 
@@ -163,9 +162,7 @@ def open_channel_accounts(code: str, currency: str = "CNY") -> list[Account]:
 @transaction.atomic
 def open_bank_account(code: str, kind: str, currency: str = "CNY") -> list[Account]:
     """What a bank account needs; `kind` is 'reserve' (with suspense for unidentified movements) or 'own'."""
-    return _open_all(
-        RESERVE_SUBJECTS if kind == "reserve" else OWN_FUNDS_SUBJECTS, OwnerKind.BANK, code, currency
-    )
+    return _open_all(RESERVE_SUBJECTS if kind == "reserve" else OWN_FUNDS_SUBJECTS, OwnerKind.BANK, code, currency)
 
 
 @transaction.atomic

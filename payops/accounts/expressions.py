@@ -13,7 +13,9 @@ from django.utils.translation import gettext as _
 
 from payops.core.errors import PayopsError
 
-_TERM: Final[re.Pattern[str]] = re.compile(r"\s*(?P<sign>[+-])?\s*(?:(?P<factor>\d{1,4})\s*\*?\s*)?(?P<name>[A-Z][a-z]?)\s*")
+_TERM: Final[re.Pattern[str]] = re.compile(
+    r"\s*(?P<sign>[+-])?\s*(?:(?P<factor>\d{1,4})\s*\*?\s*)?(?P<name>[A-Z][a-z]?)\s*"
+)
 
 Terms = tuple[tuple[str, int], ...]
 """Variable and coefficient, sorted by variable; no variable twice, no coefficient 0."""

@@ -235,7 +235,9 @@ class Entry(DayPartitionedModel):
     `amount` is minor units; negative only on red entries. `balance_after` is kept for real-time accounts.
     """
 
-    account = models.ForeignKey(Account, on_delete=models.PROTECT, db_constraint=False, related_name="entries", db_index=False)
+    account = models.ForeignKey(
+        Account, on_delete=models.PROTECT, db_constraint=False, related_name="entries", db_index=False
+    )
     side = models.CharField(_("side"), max_length=1, choices=Side.choices)
     amount = models.BigIntegerField(_("amount (minor units)"))
     currency = models.CharField(_("currency"), max_length=3)
@@ -291,5 +293,3 @@ class DayBalance(models.Model):
         ordering = ["day", "account"]
         verbose_name = _("day balance")
         verbose_name_plural = _("day balances")
-
-

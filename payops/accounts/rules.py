@@ -157,7 +157,9 @@ def rule_lines_check(lines: Sequence[Mapping[str, Any]]) -> None:
 
 def _check_line(number: int, line: Mapping[str, Any], subjects: Mapping[str, Subject]) -> None:
     def refuse(reason: str) -> PayopsError:
-        return PayopsError("rules.line", _("Line %(n)d: %(reason)s") % {"n": number, "reason": reason}, {"line": number})
+        return PayopsError(
+            "rules.line", _("Line %(n)d: %(reason)s") % {"n": number, "reason": reason}, {"line": number}
+        )
 
     missing = {"side", "subject", "owner", "amount"} - line.keys()
     if missing:

@@ -1,0 +1,130 @@
+"""Set-based statements of the ledger that are longer than a line.
+
+Id bounds are written into the text (`{lo}`, `{hi}`: integers made by core.ids), so that planning touches the partitions
+meant and locks no others.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.db import connection
+
+
+def bounded(template: str, lo: int, hi: int) -> str:
+    """The statement with its id window lo ≤ id < hi."""
+    return template.replace("{lo}", str(int(lo))).replace("{hi}", str(int(hi)))
+
+
+def fetch(statement: str, parameters: list[Any] | dict[str, Any] | None = None) -> list[dict[str, Any]]:
+    """Rows as dictionaries by column name."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        names = [column.name for column in cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+SIGNED: Final = "CASE WHEN e.side = s.normal_side THEN e.amount ELSE -e.amount END"
+"""An entry's amount as it moves the balance, which stands on the subject's normal side."""
+
+# Opening = closing of the day before; accounts without balance and movement have no row.
+DAY_BALANCES: Final = """
+INSERT INTO accounts_daybalance (day, account_id, opening, debit, credit, closing)
+SELECT %(day)s, a.id, coalesce(p.closing, 0), coalesce(t.debit, 0), coalesce(t.credit, 0),
+    coalesce(p.closing, 0)
+        + CASE s.normal_side WHEN 'D' THEN 1 ELSE -1 END * (coalesce(t.debit, 0) - coalesce(t.credit, 0))
+FROM (
+    SELECT account_id, coalesce(sum(amount) FILTER (WHERE side = 'D'), 0)::bigint AS debit,
+        coalesce(sum(amount) FILTER (WHERE side = 'C'), 0)::bigint AS credit
+    FROM accounts_entry WHERE id >= {lo} AND id < {hi} GROUP BY account_id
+) t
+FULL JOIN (SELECT account_id, closing FROM accounts_daybalance WHERE day = %(before)s AND closing <> 0) p
+    ON p.account_id = t.account_id
+JOIN accounts_account a ON a.id = coalesce(t.account_id, p.account_id)
+JOIN accounts_subject s ON s.id = a.subject_id
+ORDER BY a.id
+"""
+
+# Stored balance against closing of the day closed last plus everything booked since.
+BALANCE_DIFFERENCES: Final = f"""
+SELECT a.id, a.account_no, a.balance AS stored, (coalesce(b.closing, 0) + coalesce(t.moved, 0))::bigint AS computed
+FROM accounts_account a
+LEFT JOIN accounts_daybalance b ON b.account_id = a.id AND b.day = %(day)s
+LEFT JOIN (
+    SELECT e.account_id, sum({SIGNED}) AS moved
+    FROM accounts_entry e JOIN accounts_account a ON a.id = e.account_id JOIN accounts_subject s ON s.id = a.subject_id
+    WHERE e.id >= {{lo}} AND e.id < {{hi}} GROUP BY e.account_id
+) t ON t.account_id = a.id
+WHERE a.posting_mode = 'realtime' AND a.balance <> coalesce(b.closing, 0) + coalesce(t.moved, 0)
+"""
+
+# A digest of blocks of 10,000 voucher numbers each: a day's text would outgrow the one gigabyte a value may have.
+VOUCHER_DIGEST: Final = """
+SELECT coalesce(encode(sha256(string_agg(digest, ''::bytea ORDER BY block)), 'hex'), '') AS digest,
+    coalesce(sum(rows), 0)::bigint AS rows FROM (
+    SELECT id / 10000000 AS block, count(*) AS rows, sha256(convert_to(string_agg(concat_ws('|', id, event, source_kind,
+        source_id, business_date - date '2000-01-01', line_count, rule_version, length(memo), memo,
+        (extract(epoch FROM posted_at) * 1000000)::bigint, posted_by), E'\\n' ORDER BY id), 'UTF8')) AS digest
+    FROM accounts_voucher WHERE id >= {lo} AND id < {hi} GROUP BY 1) b
+"""
+ENTRY_DIGEST: Final = """
+SELECT coalesce(encode(sha256(string_agg(digest, ''::bytea ORDER BY block)), 'hex'), '') AS digest,
+    coalesce(sum(rows), 0)::bigint AS rows FROM (
+    SELECT id / 10000000 AS block, count(*) AS rows, sha256(convert_to(string_agg(concat_ws('|', id, account_id, side,
+        amount, currency, event, coalesce(balance_after::text, '-')), E'\\n' ORDER BY id), 'UTF8')) AS digest
+    FROM accounts_entry WHERE id >= {lo} AND id < {hi} GROUP BY 1) b
+"""
+BALANCE_DIGEST: Final = """
+SELECT coalesce(encode(sha256(string_agg(digest, ''::bytea ORDER BY block)), 'hex'), '') AS digest,
+    coalesce(sum(rows), 0)::bigint AS rows FROM (
+    SELECT account_id / 10000 AS block, count(*) AS rows, sha256(convert_to(string_agg(concat_ws('|', account_id,
+        opening, debit, credit, closing), E'\\n' ORDER BY account_id), 'UTF8')) AS digest
+    FROM accounts_daybalance WHERE day = %(day)s GROUP BY 1) b
+"""
+FINDING_DIGEST: Final = """
+SELECT coalesce(encode(sha256(convert_to(string_agg(concat_ws('|', check_name, level, message), E'\\n' ORDER BY id),
+    'UTF8')), 'hex'), '') AS digest, count(*) AS rows FROM accounts_dayfinding WHERE day_id = %(day)s
+"""
+
+# Opening, turnover and closing per subject and currency, for a day closed or not. `base` is the last day closed before
+# it; what was booked after `base` and before the day is part of the opening.
+TRIAL_BALANCE: Final = """
+SELECT s.code, s.name, s.name_zh, s.element, s.normal_side, a.currency,
+    coalesce(sum(b.closing), 0)::bigint AS base, coalesce(sum(t.debit_before), 0)::bigint AS debit_before,
+    coalesce(sum(t.credit_before), 0)::bigint AS credit_before,
+    coalesce(sum(t.debit), 0)::bigint AS debit, coalesce(sum(t.credit), 0)::bigint AS credit
+FROM accounts_account a
+JOIN accounts_subject s ON s.id = a.subject_id
+LEFT JOIN accounts_daybalance b ON b.account_id = a.id AND b.day = %(base)s
+LEFT JOIN (
+    SELECT account_id,
+        sum(amount) FILTER (WHERE side = 'D' AND id < %(floor)s) AS debit_before,
+        sum(amount) FILTER (WHERE side = 'C' AND id < %(floor)s) AS credit_before,
+        sum(amount) FILTER (WHERE side = 'D' AND id >= %(floor)s) AS debit,
+        sum(amount) FILTER (WHERE side = 'C' AND id >= %(floor)s) AS credit
+    FROM accounts_entry WHERE id >= {lo} AND id < {hi} GROUP BY account_id
+) t ON t.account_id = a.id
+WHERE b.account_id IS NOT NULL OR t.account_id IS NOT NULL
+GROUP BY s.code, s.name, s.name_zh, s.element, s.normal_side, a.currency
+ORDER BY s.code, a.currency
+"""
+TRIAL_BALANCE_CLOSED: Final = """
+SELECT s.code, s.name, s.name_zh, s.element, s.normal_side, a.currency,
+    sum(b.opening)::bigint AS base, 0::bigint AS debit_before, 0::bigint AS credit_before,
+    sum(b.debit)::bigint AS debit, sum(b.credit)::bigint AS credit
+FROM accounts_daybalance b
+JOIN accounts_account a ON a.id = b.account_id
+JOIN accounts_subject s ON s.id = a.subject_id
+WHERE b.day = %(day)s
+GROUP BY s.code, s.name, s.name_zh, s.element, s.normal_side, a.currency
+ORDER BY s.code, a.currency
+"""
+
+ACCOUNT_LEDGER: Final = """
+SELECT e.id, e.id - e.id %% 1000 AS voucher_id, e.side, e.amount, e.event, e.balance_after, v.source_kind, v.source_id,
+    v.business_date, v.memo, v.posted_at
+FROM accounts_entry e
+JOIN (SELECT * FROM accounts_voucher WHERE id >= {lo} AND id < {hi}) v ON v.id = e.id - e.id %% 1000
+WHERE e.account_id = %(account)s AND e.id >= {lo} AND e.id < {hi}
+ORDER BY e.id
+"""

@@ -198,17 +198,23 @@ class DayPartitionedModel(models.Model):
     @classmethod
     def check(cls, **kwargs: Any) -> list[checks.CheckMessage]:
         """Refuse foreign keys the database would enforce: they turn every ATTACH into a lock on the other table."""
+        outgoing = [field for field in cls._meta.local_fields if isinstance(field, models.ForeignKey)]
+        incoming = [
+            relation.field
+            for relation in cls._meta.get_fields(include_hidden=True)
+            if isinstance(relation, models.ManyToOneRel)
+        ]
         return [
             *super().check(**kwargs),
             *(
                 checks.Error(
-                    f"{cls.__name__}.{field.name} needs db_constraint=False.",
-                    hint="A foreign key of a partitioned table locks the other table at every ATTACH.",
+                    f"{field.model.__name__}.{field.name} needs db_constraint=False.",
+                    hint="A foreign key from or to a partitioned table locks the other table at every ATTACH.",
                     obj=field,
                     id="core.E001",
                 )
-                for field in cls._meta.local_fields
-                if isinstance(field, models.ForeignKey) and field.db_constraint
+                for field in outgoing + incoming
+                if field.db_constraint
             ),
         ]
 

@@ -9,8 +9,14 @@ from typing import Any
 
 import pytest
 from django.apps import apps
+from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
+from django.contrib.auth.models import AnonymousUser
 from django.db import DatabaseError, IntegrityError, connection, connections, models, transaction
 from django.db.models import Count, Q, Sum
+from django.http import HttpRequest
+from django.test import RequestFactory
+from django.test.utils import isolate_apps
 
 from payops.core import partitions
 from payops.core.copying import copy_rows
@@ -136,14 +142,10 @@ def test_a_table_made_without_partitions_is_named_in_the_error(daybook: type[Day
     assert refused(lambda: partitions.ensure_day(NEXT_DAY, only=ONLY)) == "partitions.not_partitioned"
 
 
+@isolate_apps("payops.core")
 def test_an_enforced_foreign_key_is_refused_by_the_system_check() -> None:
-    from django.apps.registry import Apps
-
-    registry = Apps()
-
     class Target(models.Model):
         class Meta:
-            apps = registry
             app_label = "core"
 
         def __str__(self) -> str:
@@ -151,12 +153,43 @@ def test_an_enforced_foreign_key_is_refused_by_the_system_check() -> None:
 
     class Bad(partitions.DayPartitionedModel):
         target = models.ForeignKey(Target, on_delete=models.PROTECT)
+        fine = models.ForeignKey(Target, on_delete=models.PROTECT, db_constraint=False, related_name="+")
 
         class Meta:
-            apps = registry
             app_label = "core"
 
-    assert "core.E001" in {message.id for message in Bad.check()}
+    class Pointing(models.Model):
+        line = models.ForeignKey(Bad, on_delete=models.PROTECT, related_name="+")
+
+        class Meta:
+            app_label = "core"
+
+        def __str__(self) -> str:
+            return "pointing"
+
+    found = {message.obj.name for message in Bad.check() if message.id == "core.E001"}
+    assert found == {"target", "line"}
+
+
+def test_the_admin_shows_a_line_and_the_list_of_a_day(daybook: type[Daybook]) -> None:
+    class DaybookAdmin(admin.ModelAdmin):
+        list_display = ("id", "label")
+
+        def get_queryset(self, request: HttpRequest) -> Any:
+            return Daybook.objects.for_days(DAY)
+
+    saved = daybook.objects.create(id=day_floor(DAY) + 7, label="seven")
+    model_admin = DaybookAdmin(Daybook, admin.AdminSite())
+    request = RequestFactory().get("/", {"o": "2"})
+    request.user = AnonymousUser()
+    assert model_admin.get_object(request, str(saved.pk)) == saved
+    changes = ChangeList(
+        request, Daybook, model_admin.list_display, None, (), None, (), (), 50, 200, (), model_admin, None, ""
+    )
+    changes.get_results(request)
+    assert (list(changes.result_list), changes.full_result_count) == ([saved], 1)
+    unbounded = admin.ModelAdmin(Daybook, admin.AdminSite())
+    assert unbounded.get_object(request, str(saved.pk)) == saved
 
 
 # --- bounds -----------------------------------------------------------------------------------------------------------

@@ -1,10 +1,18 @@
-"""Which function runs which kind of job. Filled by `register` when the apps' `jobs` or `tasks` modules are imported."""
+"""Which function runs which kind of job.
+
+An app registers its handlers in its `jobs` or `tasks` module; the modules are imported when a kind is first looked
+up, so a web process that only queues jobs never loads them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, TypeAlias
 
+from django.apps import apps
 from django.utils.translation import gettext as _
 
 from payops.core.errors import PayopsError
@@ -36,6 +44,8 @@ def register(kind: str) -> Callable[[Handler], Handler]:
 
 def handler_of(kind: str) -> Handler:
     """The function of a kind; PayopsError 'jobs.unknown_kind' when nothing is registered."""
+    if kind not in _handlers:
+        _import_handlers()
     try:
         return _handlers[kind]
     except KeyError:
@@ -48,4 +58,15 @@ def handler_of(kind: str) -> Handler:
 
 def kinds() -> list[str]:
     """All registered kinds, sorted."""
+    _import_handlers()
     return sorted(_handlers)
+
+
+@cache
+def _import_handlers() -> None:
+    for config in apps.get_app_configs():
+        if not config.name.startswith("payops."):
+            continue
+        for module in ("jobs", "tasks"):
+            if find_spec(f"{config.name}.{module}"):
+                import_module(f"{config.name}.{module}")

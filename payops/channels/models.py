@@ -179,6 +179,8 @@ class BillLine(DayPartitionedModel):
     row_hash = models.BigIntegerField()
 
     partition_triggers: ClassVar[list[str]] = [NO_TRUNCATE]
+    # Files 0–4999 of a day share its partition; those from 5000 on have one of their own each.
+    partition_span: ClassVar[int] = 5 * 10**11
 
     class Meta:
         ordering = ["id"]

@@ -15,7 +15,8 @@ from typing import Final
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from payops.channels.formats.alipay_summary import SUMMARY_TITLE, ZERO_SUMS, read_summary
+from payops.channels.formats.alipay_members import DETAIL_TITLE, SUMMARY_TITLE, no_detail, titled
+from payops.channels.formats.alipay_summary import ZERO_SUMS, read_summary
 from payops.channels.formats.base import (
     KIND_CODES,
     PAYMENT,
@@ -24,27 +25,22 @@ from payops.channels.formats.base import (
     Expectation,
     FormatError,
     Reader,
-    Total,
 )
 from payops.channels.formats.columns import (
     DAMAGED_NUMBER,
-    Irregular,
+    IrregularError,
     amount_table,
     hundredths,
     mask_cards_in_text,
-    mask_digits,
     require_digits,
     require_keys,
     require_text,
-    show,
+    show_hundredths,
     time_table,
 )
 from payops.channels.formats.container import DEFAULT_LIMITS, Limits, LineStream, Source, unwrap
-from payops.channels.formats.wechat import damaged_number, wrong_day
+from payops.channels.formats.refusals import damaged_number, wrong_day
 
-_BOM: Final = b"\xef\xbb\xbf"
-_DETAIL_TITLE: Final = "#支付宝业务明细查询"
-_ACCOUNT_LOG: Final = "#支付宝账务"
 _END: Final = "业务明细列表结束"
 _MAX_FOOTER: Final = 1 << 16
 _MAX_HEADER_LINES: Final = 30
@@ -101,7 +97,7 @@ class AlipayTrade:
 
     def sniff(self, head: bytes, name: str) -> bool:
         """The title line, in either encoding."""
-        return _titled(head, _DETAIL_TITLE) is not None
+        return titled(head, DETAIL_TITLE) is not None
 
     def open(
         self, source: Source, expect: Expectation, *, summary: Source | None = None, limits: Limits = DEFAULT_LIMITS
@@ -112,14 +108,14 @@ class AlipayTrade:
         others: list[Source] = []
         for member in unwrap(source, limits):
             head = member.head(256)
-            if _titled(head, _DETAIL_TITLE):
+            if titled(head, DETAIL_TITLE):
                 details.append(member)
-            elif _titled(head, SUMMARY_TITLE):
+            elif titled(head, SUMMARY_TITLE):
                 summaries.append(member)
             else:
                 others.append(member)
         if len(details) != 1:
-            raise _no_detail(source, details, summaries, others)
+            raise no_detail(source, details, summaries, others)
         return AlipayReader(details[0], expect, summaries)
 
     def raw_line(self, source: Source, expect: Expectation, line_no: int) -> str:
@@ -133,49 +129,6 @@ class AlipayTrade:
         finally:
             lines.close()
         return ""
-
-
-def _titled(head: bytes, title: str) -> str | None:
-    """The encoding in which `head` starts with a title."""
-    body = head.removeprefix(_BOM)
-    for encoding in ("utf-8", "gb18030"):
-        if body.startswith(title.encode(encoding)):
-            return encoding
-    return None
-
-
-def _no_detail(source: Source, details: list[Source], summaries: list[Source], others: list[Source]) -> FormatError:
-    context = {"name": source.name}
-    if details:
-        return FormatError(
-            "bill.several_details",
-            _("“%(name)s” holds %(count)s business details; load them one by one.")
-            % {"name": source.name, "count": len(details)},
-            context,
-        )
-    if summaries:
-        return FormatError(
-            "bill.summary_only",
-            _("“%(name)s” holds only the summary (业务汇总); load the business detail (业务明细) too.")
-            % {"name": source.name},
-            context,
-        )
-    for member in others:
-        head = member.head(256)
-        if _titled(head, _ACCOUNT_LOG):
-            return FormatError(
-                "bill.wrong_format",
-                _("“%(name)s” is an Alipay account log (账务明细); load the business detail (业务明细) here.")
-                % {"name": source.name},
-                context,
-            )
-    start = mask_digits(show(others[0].head(60))) if others else "–"
-    return FormatError(
-        "bill.not_a_bill",
-        _("“%(name)s” holds no Alipay business detail; it starts with “%(start)s”. Check what was uploaded.")
-        % {"name": source.name, "start": start},
-        context,
-    )
 
 
 class AlipayReader(Reader):
@@ -212,7 +165,7 @@ class AlipayReader(Reader):
 
     def _read_header(self, lines: LineStream) -> None:
         first = lines.line() or b""
-        self._encoding = _titled(first, _DETAIL_TITLE) or "gb18030"
+        self._encoding = titled(first, DETAIL_TITLE) or "gb18030"
         account = period = None
         for number in range(2, _MAX_HEADER_LINES):
             line = lines.line()
@@ -296,7 +249,7 @@ class AlipayReader(Reader):
         self._prove()
 
     def _fee_sign(self) -> int:
-        """−1 when fees we pay are written negative (as documented), +1 when positive: the first charged payment says."""
+        """−1 when fees we pay are negative (as documented), +1 when positive; the first charged payment says."""
         option = str(self.expect.options.get("fee_sign", "infer"))
         if option in ("negative", "positive"):
             return -1 if option == "negative" else 1
@@ -371,19 +324,17 @@ class AlipayReader(Reader):
         self.add_bad_line(
             number,
             self.show_cells([line]),
-            Irregular(
+            IrregularError(
                 "line.cells",
-                _(
-                    "The line has %(found)s cells instead of %(width)s: a comma or a line break inside merchant text."
-                )
+                _("The line has %(found)s cells instead of %(width)s: a comma or a line break inside merchant text.")
                 % {"found": len(cells), "width": self._width},
             ),
         )
         return None
 
     def _only_reading(self, repaired: re.Match[bytes], line: bytes) -> bool:
-        assert self._repair is not None
-        greedy = re.compile(self._repair.pattern.replace(b".*?", b".*"), re.DOTALL).fullmatch(line)
+        pattern = self._repair.pattern if self._repair is not None else b""
+        greedy = re.compile(pattern.replace(b".*?", b".*"), re.DOTALL).fullmatch(line)
         return greedy is not None and greedy.groups() == repaired.groups()
 
     def convert(self, numbers: Sequence[int], columns: list[Sequence[bytes]]) -> Batch:
@@ -426,14 +377,16 @@ class AlipayReader(Reader):
         # Fee as we pay it: in the negative convention the cell is our money, in the positive one the charge.
         sign = self._sign or -1
         fees = [sign * fee for fee in values["fee"]]
-        settled = [got - fee - sign * share for got, fee, share in zip(values["received"], fees, values["share"], strict=True)]
+        settled = [
+            got - fee - sign * share for got, fee, share in zip(values["received"], fees, values["share"], strict=True)
+        ]
         columns = {"order_no": order, "trade_no": trade, "request_no": request}
         paid, returned = columns[self._payment_key], columns[self._refund_key]
         refund = [kind == REFUND for kind in kinds]
         codes = {kind: KIND_CODES[kind] for kind in (PAYMENT, REFUND)}
         return Batch(
             numbers,
-            [codes[kind] for kind in kinds],
+            bytearray(codes[kind] for kind in kinds),
             [(returned[i] if back else paid[i]) or order[i] for i, back in enumerate(refund)],
             trade,
             order,
@@ -459,7 +412,7 @@ class AlipayReader(Reader):
         try:
             return [self._types[cell] for cell in cells]
         except KeyError:
-            raise Irregular(
+            raise IrregularError(
                 "line.kind",
                 _("业务类型 “%(value)s” is neither 交易 nor 退款.")
                 % {"value": cells[0].decode(self._encoding, "replace")[:40]},
@@ -474,7 +427,7 @@ class AlipayReader(Reader):
         for name in ("order_amount", "received"):
             for kind, value in zip(kinds, values[name], strict=True):
                 if value and (value < 0) is not (kind == REFUND):
-                    raise Irregular(
+                    raise IrregularError(
                         "line.amount_sign",
                         _("Column %(name)s: a payment is positive and a refund negative.") % {"name": _name_of(name)},
                     )
@@ -490,7 +443,7 @@ class AlipayReader(Reader):
                         "Row %(row)s (line %(line)s of the file) has service fee %(fee)s against the sign of the other "
                         "rows. Whether fees are charges cannot be told; ask the channel or set the option fee_sign."
                     )
-                    % {"row": number, "line": number + self.header_lines, "fee": self.show_total(Total("", None, 0, "amount"), fee)},
+                    % {"row": number, "line": number + self.header_lines, "fee": show_hundredths(fee)},
                     {"line_no": number},
                 )
 
@@ -519,8 +472,9 @@ class AlipayReader(Reader):
         try:
             for kind, match, label in ((PAYMENT, paid, "交易合计"), (REFUND, returned, "退款合计")):
                 self._add_totals(kind, match, label)
-        except Irregular as error:
-            raise FormatError("bill.footer_unreadable", _("In the footer: %(reason)s") % {"reason": error.message}) from error
+        except IrregularError as error:
+            message = _("In the footer: %(reason)s") % {"reason": error.message}
+            raise FormatError("bill.footer_unreadable", message) from error
         for summary in self.summaries:
             self._add_summary(summary)
         self.prove(("交易合计笔数", "退款合计笔数"))
@@ -564,8 +518,8 @@ class AlipayReader(Reader):
         return FormatError(
             "bill.truncated",
             _(
-                "The bill ends after row %(row)s without its end (业务明细列表结束, 交易合计, 退款合计): the file was cut. "
-                "Fetch it again from the channel."
+                "The bill ends after row %(row)s without its end (业务明细列表结束, 交易合计, 退款合计): "
+                "the file was cut. Fetch it again from the channel."
             )
             % {"row": self._next - 1},
             {"line_no": self._next - 1},

@@ -7,11 +7,11 @@ from typing import Final
 
 from django.utils.translation import gettext as _
 
+from payops.channels.formats.alipay_members import SUMMARY_TITLE
 from payops.channels.formats.base import Expectation, FormatError
-from payops.channels.formats.columns import Irregular, hundredths
+from payops.channels.formats.columns import IrregularError, hundredths
 from payops.channels.formats.container import Source
 
-SUMMARY_TITLE: Final = "#支付宝业务汇总查询"
 _MAX_BYTES: Final = 16 << 20
 _COUNTS: Final = ("交易订单总笔数", "退款订单总笔数")
 _AMOUNTS: Final = (
@@ -21,7 +21,7 @@ ZERO_SUMS: Final[dict[str, int]] = dict.fromkeys((*_COUNTS, *_AMOUNTS), 0)
 
 
 def read_summary(source: Source, expect: Expectation) -> dict[str, int]:
-    """Counts and minor-unit amounts of the 合计 row by column name; FormatError when it is cut or of another account."""
+    """Counts and minor-unit amounts of the 合计 row by column; FormatError when cut or of another account or day."""
     with source.open() as stream:
         data = stream.read(_MAX_BYTES + 1)
     if len(data) > _MAX_BYTES:
@@ -39,7 +39,8 @@ def read_summary(source: Source, expect: Expectation) -> dict[str, int]:
     if f"[{expect.channel_date:%Y年%m月%d日} 00:00:00]" not in text.split("终止日期")[0]:
         raise FormatError(
             "bill.wrong_date",
-            _("The summary “%(name)s” is not of %(day)s.") % {"name": source.name, "day": expect.channel_date.isoformat()},
+            _("The summary “%(name)s” is not of %(day)s.")
+            % {"name": source.name, "day": expect.channel_date.isoformat()},
         )
     rows = [line.split(",") for line in text.splitlines() if line and not line.startswith("#")]
     if "业务汇总列表结束" not in text or len(rows) < 2 or not rows[-1][0].strip().startswith("合计"):
@@ -57,7 +58,7 @@ def _figures(cells: dict[str, str], name: str) -> dict[str, int]:
             if column in cells:
                 value = hundredths(cells[column].strip().encode(), column, signed=True)
                 result[column] = value // 100 if column in _COUNTS else value
-    except Irregular as error:
+    except IrregularError as error:
         raise _unreadable(name, error.message) from error
     if not result:
         raise _unreadable(name, _("it has none of the known columns"))

@@ -7,7 +7,6 @@ are made from the same batches, so they cannot disagree. Memory is bounded by on
 from __future__ import annotations
 
 import struct
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from django.utils.translation import gettext as _
 
-from payops.channels.formats.columns import Irregular
+from payops.channels.formats.columns import IrregularError, show_hundredths
 from payops.core.errors import PayopsError
 
 if TYPE_CHECKING:
@@ -203,9 +202,7 @@ class ControlTotals:
 
     def as_dict(self) -> dict[str, dict[str, Any]]:
         """The totals as they are stored with the file."""
-        return {
-            total.name: {"stated": total.stated, "computed": total.computed, "unit": total.unit} for total in self
-        }
+        return {total.name: {"stated": total.stated, "computed": total.computed, "unit": total.unit} for total in self}
 
 
 class KindSums(NamedTuple):
@@ -222,22 +219,22 @@ class Batch:
     """Consecutive good rows as columns. Text cells are UTF-8 bytes, absent values are empty."""
 
     numbers: Sequence[int]
-    kind: Sequence[int]
-    match_key: Sequence[bytes]
+    kind: bytearray
+    match_key: list[bytes]
     trade_no: Sequence[bytes]
     order_no: Sequence[bytes]
-    request_no: Sequence[bytes]
-    original_trade_no: Sequence[bytes]
-    status: Sequence[bytes]
-    amount: Sequence[int]
-    settled: Sequence[int]
-    fee: Sequence[int]
+    request_no: list[bytes]
+    original_trade_no: list[bytes]
+    status: list[bytes]
+    amount: list[int]
+    settled: list[int]
+    fee: list[int]
     rate: Sequence[bytes]
     currency: Sequence[bytes]
     occurred_at: Sequence[bytes]
     payer: Sequence[bytes]
-    key: Sequence[bytes]
-    extra: Callable[[int], dict[str, str] | None]
+    key: list[bytes]
+    extra_of: Callable[[int], dict[str, str] | None]
 
 
 class Format(Protocol):
@@ -280,6 +277,19 @@ def _escaped(cells: Sequence[bytes], *, nullable: bool) -> Iterable[bytes]:
         if not all(cells):
             return [cell or _NULL for cell in cells]
     return cells
+
+
+_LAST_DIGITS: Final = [b"%04d" % number for number in range(10_000)]
+
+
+def _ids(prefix: int, numbers: Sequence[int]) -> list[bytes]:
+    """prefix + number as text; runs of consecutive numbers share all but their last four digits."""
+    first, last = prefix + numbers[0], prefix + numbers[-1]
+    head = first // 10_000
+    if last - first != len(numbers) - 1 or last // 10_000 != head or not head:
+        return [b"%d" % (prefix + number) for number in numbers]
+    text = b"%d" % head
+    return [text + digits for digits in _LAST_DIGITS[first % 10_000 : last % 10_000 + 1]]
 
 
 _KIND_TEXT: Final = {code: b"%d" % code for code in KINDS}
@@ -350,24 +360,17 @@ class Reader:
                     occurred[i],
                     payer[i],
                     row_key[i],
-                    batch.extra(i),
+                    batch.extra_of(i),
                 )
 
-    def copy_chunks(self, prefix_id: int, contract_id: int, *, chunk_bytes: int = 1 << 20) -> Iterator[bytes]:
-        """The good rows as text-format COPY data of BILL_COPY_COLUMNS, about `chunk_bytes` at a time."""
+    def copy_chunks(self, prefix_id: int, contract_id: int) -> Iterator[bytes]:
+        """The good rows as text-format COPY data of BILL_COPY_COLUMNS, a block of the file at a time.
+
+        The id of a row is `prefix_id` plus its line number.
+        """
         contract = b"%d" % contract_id
-        pending: list[bytes] = []
-        size = 0
         for batch, hashes in self._checked():
-            text = self._copy_text(batch, hashes, prefix_id, contract)
-            pending.append(text)
-            size += len(text)
-            if size >= chunk_bytes:
-                yield b"".join(pending)
-                pending.clear()
-                size = 0
-        if pending:
-            yield b"".join(pending)
+            yield self._copy_text(batch, hashes, prefix_id, contract)
 
     @staticmethod
     def _copy_text(batch: Batch, hashes: Sequence[int], prefix_id: int, contract: bytes) -> bytes:
@@ -375,7 +378,7 @@ class Reader:
             return " ".join(map(str, values)).encode().split(b" ")
 
         columns = (
-            numbers([prefix_id + number for number in batch.numbers]),
+            _ids(prefix_id, batch.numbers),
             repeat(contract),
             map(_KIND_TEXT.__getitem__, batch.kind),
             _escaped(batch.match_key, nullable=False),
@@ -450,43 +453,51 @@ class Reader:
         raise NotImplementedError
 
     def _add_sums(self, batch: Batch) -> None:
-        if len(set(batch.currency)) == 1 and len(set(batch.kind)) == 1:
-            sums = KindSums(len(batch.kind), sum(batch.amount), sum(batch.settled), sum(batch.fee))
-            self._add_sum(batch.currency[0], batch.kind[0], sums)
-            return
-        # Most rows are payments in one currency: take the commonest group as the rest after the others are added up.
-        groups = list(zip(batch.currency, batch.kind, strict=True))
-        main = Counter(groups).most_common(1)[0][0]
-        rest = [len(groups), sum(batch.amount), sum(batch.settled), sum(batch.fee)]
-        others: dict[tuple[bytes, int], list[int]] = {}
-        for i, group in enumerate(groups):
-            if group != main:
-                figures = (1, batch.amount[i], batch.settled[i], batch.fee[i])
-                target = others.setdefault(group, [0, 0, 0, 0])
-                for n, figure in enumerate(figures):
-                    target[n] += figure
-                    rest[n] -= figure
-        self._add_sum(*main, KindSums(*rest))
-        for group, figures in others.items():
-            self._add_sum(*group, KindSums(*figures))
+        whole = [len(batch.kind), sum(batch.amount), sum(batch.settled), sum(batch.fee)]
+        # Most rows are payments in one currency: add up the others, and the commonest group is what remains.
+        kinds = bytes(batch.kind)
+        main_kind = max(set(kinds), key=kinds.count)
+        main_currency = batch.currency[0]
+        if len(set(batch.currency)) == 1:
+            others = [i for i, kind in enumerate(kinds) if kind != main_kind] if len(set(kinds)) > 1 else []
+        else:
+            others = [
+                i
+                for i, pair in enumerate(zip(batch.currency, kinds, strict=True))
+                if pair != (main_currency, main_kind)
+            ]
+        groups: dict[tuple[bytes, int], list[int]] = {}
+        for i in others:
+            group = groups.setdefault((batch.currency[i], kinds[i]), [0, 0, 0, 0])
+            group[0] += 1
+            group[1] += batch.amount[i]
+            group[2] += batch.settled[i]
+            group[3] += batch.fee[i]
+        for (currency, kind), group in groups.items():
+            self._add_sum(currency, kind, KindSums(*group))
+            whole = [total - part for total, part in zip(whole, group, strict=True)]
+        if whole[0]:
+            self._add_sum(main_currency, main_kind, KindSums(*whole))
 
     def _add_sum(self, currency: bytes, kind: int, sums: KindSums) -> None:
         kinds = self.sums_by_currency.setdefault(currency.decode(), {})
         name = KINDS[kind]
         old = kinds.get(name, KindSums(0, 0, 0, 0))
-        kinds[name] = KindSums(*(a + b for a, b in zip(old, sums, strict=True)))
+        kinds[name] = KindSums(
+            old.count + sums.count, old.amount + sums.amount, old.settled + sums.settled, old.fee + sums.fee
+        )
 
     # -- for subclasses -----------------------------------------------------------------------------------------
 
     def convert(self, numbers: Sequence[int], columns: list[Sequence[bytes]]) -> Batch:
-        """Columns of raw cells to a batch; Irregular when any row of them cannot be read."""
+        """Columns of raw cells to a batch; IrregularError when any row of them cannot be read."""
         raise NotImplementedError
 
     def convert_all(self, numbers: Sequence[int], columns: list[Sequence[bytes]]) -> Iterator[Batch]:
         """Convert, halving the rows until each unreadable one stands alone and is set aside as a bad line."""
         try:
             batch = self.convert(numbers, columns)
-        except Irregular as reason:
+        except IrregularError as reason:
             count = len(numbers)
             if count == 1:
                 self.add_bad_line(numbers[0], self.show_cells([column[0] for column in columns]), reason)
@@ -501,7 +512,7 @@ class Reader:
         """Masked text of a row given its cells."""
         raise NotImplementedError
 
-    def add_bad_line(self, number: int, raw: str, reason: Irregular) -> None:
+    def add_bad_line(self, number: int, raw: str, reason: IrregularError) -> None:
         """Set a line aside; too many of them reject the file."""
         shown = raw if len(raw) <= 600 else raw[:600] + "…"
         # PostgreSQL keeps no NUL in text or JSON.
@@ -510,7 +521,7 @@ class Reader:
         if len(self.bad_lines) > MAX_BAD_LINES:
             raise FormatError(
                 "bill.too_many_bad_lines",
-                _("More than %(limit)s lines cannot be read; the first is row %(row)s: %(reason)s The file is rejected.")
+                _("More than %(limit)s lines cannot be read, first row %(row)s: %(reason)s The file is rejected.")
                 % {"limit": MAX_BAD_LINES, "row": self.bad_lines[0].line_no, "reason": self.bad_lines[0].message},
                 {"limit": MAX_BAD_LINES, "first": self.bad_lines[0].as_dict()},
             )
@@ -551,8 +562,8 @@ class Reader:
         raise FormatError(
             "bill.footer_mismatch",
             _(
-                "The file states %(name)s %(stated)s, but its lines add up to %(computed)s (difference %(difference)s). "
-                "The file is rejected; fetch it again from the channel."
+                "The file states %(name)s %(stated)s, but its lines add up to %(computed)s "
+                "(difference %(difference)s). The file is rejected; fetch it again from the channel."
             )
             % {
                 "name": first.name,
@@ -566,7 +577,4 @@ class Reader:
     @staticmethod
     def show_total(total: Total, value: int) -> str:
         """A control figure for people: counts plain, amounts with two decimals (footers mix no exponents)."""
-        if total.unit == "count":
-            return str(value)
-        sign = "-" if value < 0 else ""
-        return f"{sign}{abs(value) // 100}.{abs(value) % 100:02d}"
+        return str(value) if total.unit == "count" else show_hundredths(value)

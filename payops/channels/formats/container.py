@@ -26,7 +26,8 @@ from django.utils.translation import gettext as _
 
 from payops.channels.formats.base import FormatError
 
-_PIECE: Final = 1 << 18
+_PIECE: Final = 96 << 10
+"""Bytes read at a time: the cells of one block then stay in the processor's cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,8 @@ def _too_large(name: str, limit: int, *, by_ratio: bool) -> FormatError:
     )
     return FormatError(
         "bill.too_large",
-        _("“%(name)s” is refused after %(limit)s bytes: %(reason)s.") % {"name": name, "limit": limit, "reason": reason},
+        _("“%(name)s” is refused after %(limit)s bytes: %(reason)s.")
+        % {"name": name, "limit": limit, "reason": reason},
         {"name": name, "limit": limit},
     )
 

@@ -30,7 +30,7 @@ from payops.channels.formats.base import (
 )
 from payops.channels.formats.columns import (
     BEIJING,
-    Irregular,
+    IrregularError,
     mask_card,
     mask_cards_in_text,
     mask_digits,
@@ -60,9 +60,9 @@ _FIELDS: Final = {
 }  # fmt: skip
 _SLICES: Final = {name: slice(STARTS[n - 1], STARTS[n - 1] + WIDTHS[n - 1]) for n, name in _FIELDS.items()}
 _LABELS: Final = {
-    "sent": "交易传输时间", "amount": "交易金额", "trade_no": "查询流水号", "order_no": "商户订单号", "fee": "商户手续费",
-    "settlement": "结算金额", "type": "交易类型", "original": "原交易查询流水号", "net": "清算净额",
-    "original_order": "原始交易订单号", "discount": "优惠金额",
+    "sent": "交易传输时间", "amount": "交易金额", "trade_no": "查询流水号", "order_no": "商户订单号",
+    "fee": "商户手续费", "settlement": "结算金额", "type": "交易类型", "original": "原交易查询流水号",
+    "net": "清算净额", "original_order": "原始交易订单号", "discount": "优惠金额",
 }  # fmt: skip
 
 # Field 20 → kind. 02 and 32 (pre-authorisation and its void) move no money and have no kind.
@@ -168,7 +168,8 @@ class UnionpayReader(Reader):
     def _error_file(self) -> FormatError:
         return FormatError(
             "bill.wrong_format",
-            _("“%(name)s” is a UnionPay error file (ZME); load the ordinary file (ZM) here.") % {"name": self.source.name},
+            _("“%(name)s” is a UnionPay error file (ZME); load the ordinary file (ZM) here.")
+            % {"name": self.source.name},
             {"name": self.source.name},
         )
 
@@ -245,7 +246,7 @@ class UnionpayReader(Reader):
                     self.add_bad_line(
                         number,
                         self.show_cells([row]),
-                        Irregular(
+                        IrregularError(
                             "line.short",
                             _("The line has %(found)s bytes; a row has at least %(needed)s.")
                             % {"found": len(row), "needed": ROW_BYTES},
@@ -260,7 +261,7 @@ class UnionpayReader(Reader):
         """Rows cut into fields, field by field."""
         rows = columns[0]
         if set(map(_at_gaps, rows)) != {_SPACES}:
-            raise Irregular(
+            raise IrregularError(
                 "line.fields",
                 _("The fields are not where they belong: bytes were lost or added (a conversion of the encoding?)."),
             )
@@ -283,7 +284,8 @@ class UnionpayReader(Reader):
         self._check_settlement(kinds, amount, fee, settlement, _signed_or_none(cells["discount"]))
         back = [kind not in _INWARD for kind in kinds]
         batch = Batch(
-            numbers, [KIND_CODES[kind] for kind in kinds], self._keys(back, order, original_order, trade), trade,
+            numbers, bytearray(KIND_CODES[kind] for kind in kinds),
+            self._keys(back, order, original_order, trade), trade,
             [(theirs or own) if away else own for own, theirs, away in zip(order, original_order, back, strict=True)],
             [own if away else b"" for own, away in zip(order, back, strict=True)],
             original, [b"SUCCESS"] * len(rows), amount,
@@ -300,7 +302,7 @@ class UnionpayReader(Reader):
     def _keys(
         self, back: list[bool], order: list[bytes], original_order: list[bytes], trade: list[bytes]
     ) -> list[bytes]:
-        """Field 12 is our own number on every row; on what goes back it is the request number, 41 the original order."""
+        """Field 12 is our own number on every row; on what goes back 41 is the order it belongs to."""
         paid = trade if self._payment_key == "trade_no" else order
         returned = {"request_no": order, "order_no": original_order, "trade_no": trade}[self._refund_key]
         return [(theirs or own) if away else own_paid for own, own_paid, theirs, away in
@@ -319,7 +321,7 @@ class UnionpayReader(Reader):
                 continue
             if off and abs(expected - gross) == abs(off):
                 continue
-            raise Irregular(
+            raise IrregularError(
                 "line.settlement",
                 _("结算金额 %(net)s is not 交易金额 %(amount)s less 商户手续费 %(fee)s (in fen).")
                 % {"net": net, "amount": expected, "fee": cost},
@@ -350,7 +352,7 @@ def _kinds(cells: Sequence[bytes]) -> list[str]:
     try:
         return [_KINDS[cell] for cell in cells]
     except KeyError:
-        raise Irregular(
+        raise IrregularError(
             "line.kind",
             _("交易类型 “%(value)s” (field 20) moves no money we know how to book.") % {"value": show(cells[0])},
         ) from None
@@ -358,7 +360,7 @@ def _kinds(cells: Sequence[bytes]) -> list[str]:
 
 def _plain(cells: Sequence[bytes]) -> list[int]:
     if not b"".join(cells).isdigit():
-        raise Irregular(
+        raise IrregularError(
             "line.amount", _("“%(value)s” in 交易金额 (field 7) is not 12 digits.") % {"value": show(cells[0])}
         )
     return list(map(int, cells))
@@ -370,7 +372,7 @@ def _signed(cells: Sequence[bytes], name: str) -> list[int]:
     for cell in set(cells):
         value = int(cell[1:]) if _SIGNED.fullmatch(cell) else -1
         if value < 0 or (cell[:1] == b" " and value):
-            raise Irregular(
+            raise IrregularError(
                 "line.amount",
                 _("“%(value)s” in %(name)s is not C, D or a blank with 12 digits.")
                 % {"value": show(cell), "name": _LABELS[name]},
@@ -385,7 +387,7 @@ def _signed_or_none(cells: Sequence[bytes]) -> list[int | None]:
     for cell in set(cells):
         if not _SIGNED.fullmatch(cell):
             if cell.strip():
-                raise Irregular(
+                raise IrregularError(
                     "line.amount", _("“%(value)s” is not C, D or a blank with 12 digits.") % {"value": show(cell)}
                 )
             table[cell] = None
@@ -405,4 +407,4 @@ def _moment(cell: bytes, day: date) -> bytes:
             pass
         else:
             return f"{found.isoformat()} {text[4:6]}:{text[6:8]}:{text[8:]}".encode() + BEIJING
-    raise Irregular("line.time", _("“%(value)s” in 交易传输时间 (field 5) is not a time.") % {"value": show(cell)})
+    raise IrregularError("line.time", _("“%(value)s” in 交易传输时间 (field 5) is not a time.") % {"value": show(cell)})

@@ -27,8 +27,9 @@ from payops.channels.formats.base import (
 )
 from payops.channels.formats.columns import (
     DAMAGED_NUMBER,
-    Irregular,
-    amount_table,
+    IrregularError,
+    amount_column,
+    fee_column,
     hundredths,
     mask_cards_in_text,
     mask_digits,
@@ -37,9 +38,11 @@ from payops.channels.formats.columns import (
     require_keys,
     require_rates,
     show,
+    sparse_amounts,
     time_table,
 )
 from payops.channels.formats.container import DEFAULT_LIMITS, Limits, LineStream, Source, unwrap
+from payops.channels.formats.refusals import damaged_number, wrong_day
 from payops.core.money import CURRENCY_EXPONENTS
 
 _BOM: Final = b"\xef\xbb\xbf"
@@ -79,6 +82,7 @@ _COLUMNS: Final[dict[str, str]] = {
     "申请退款金额": "requested",
     "费率备注": "rate_note",
 }
+_NAMES: Final = {ours: name for name, ours in reversed(_COLUMNS.items())}
 _REQUIRED: Final = (
     "time", "account", "trade_no", "order_no", "payer", "state", "currency", "base", "fee", "rate",
 )  # fmt: skip
@@ -214,11 +218,11 @@ class WechatReader(Reader):
         known = [_COLUMNS.get(name, "") for name in names]
         if "time" not in known and "trade_no" not in known:
             raise _not_a_bill(self.source.name, ",".join(names).encode())
-        missing = [_name_of(column) for column in _REQUIRED if column not in known]
+        missing = [_NAMES[column] for column in _REQUIRED if column not in known]
         refunds = [column for column in _REFUND_COLUMNS if column in known]
         if refunds:
-            missing += [_name_of(column) for column in _REFUND_COLUMNS if column not in known]
-        repeated = [_name_of(column) for column in set(known) - {""} if known.count(column) > 1]
+            missing += [_NAMES[column] for column in _REFUND_COLUMNS if column not in known]
+        repeated = [_NAMES[column] for column in set(known) - {""} if known.count(column) > 1]
         if missing or repeated:
             raise FormatError(
                 "bill.unknown_header",
@@ -264,7 +268,10 @@ class WechatReader(Reader):
             # As many line ends as rows: no row hides another one, none spans two lines.
             if set(map(len, rows)) == {width} and block.count(b"\n") == len(rows):
                 self._next = start + len(rows)
-                yield from self.convert_all(range(start, self._next), list(zip(*rows, strict=True)))
+                columns = list(zip(*rows, strict=True))
+                # A block's row lists are fewer than what starts a garbage collection, if they are let go first.
+                del rows
+                yield from self.convert_all(range(start, self._next), columns)
                 return
         yield from self._odd_rows(block, start, last=last)
 
@@ -315,33 +322,37 @@ class WechatReader(Reader):
             self.refuse_other(numbers, cells["account"], self._account, "bill.wrong_account")
         trade, order = cells["trade_no"], cells["order_no"]
         self._refuse_damaged(numbers, trade)
-        require_digits(trade, _name_of("trade_no"), 10, 32)
-        require_keys(order, _name_of("order_no"))
-        require_rates(cells["rate"], _name_of("rate"))
-        times, stray = time_table(cells["time"], _name_of("time"), self.expect.channel_date)
+        require_digits(trade, _NAMES["trade_no"], 10, 32)
+        require_keys(order, _NAMES["order_no"])
+        require_keys(cells["payer"], _NAMES["payer"], optional=True)
+        require_rates(cells["rate"], _NAMES["rate"])
+        times, stray = time_table(cells["time"], _NAMES["time"], self.expect.channel_date)
         if stray is not None:
             self._refuse_day(numbers, cells["time"], stray)
-        values, fees = self._amounts(cells, count)
+        values, fees = self._amounts(cells)
         _require_currencies(cells["currency"])
-
-        kinds = [KIND_CODES[PAYMENT]] * count
-        amount = list(values["order_amount"]) if "order_amount" in at else list(values["base"])
-        settled = list(map(sub, values["base"], fees))
-        status: list[bytes] = [b"SUCCESS"] * count
-        nothing = [b""] * count
-        request, original = nothing, nothing
-        key = list(trade) if self._payment_key == "trade_no" else list(order)
+        batch = Batch(
+            numbers=numbers,
+            kind=bytearray([KIND_CODES[PAYMENT]]) * count,
+            match_key=trade if self._payment_key == "trade_no" else order,
+            trade_no=trade,
+            order_no=order,
+            request_no=[b""] * count,
+            original_trade_no=[b""] * count,
+            status=[b"SUCCESS"] * count,
+            amount=values.get("order_amount", values["base"]),
+            settled=list(map(sub, values["base"], fees)),
+            fee=fees,
+            rate=cells["rate"],
+            currency=cells["currency"],
+            occurred_at=list(map(times.__getitem__, cells["time"])),
+            payer=mask_tails(cells["payer"]),
+            key=[number + b"|SUCCESS|0" for number in trade],
+            extra_of=lambda i: {name: show(cells[name][i]) for name in _EXTRA if name in cells and cells[name][i]},
+        )
         odd = [i for i, state in enumerate(cells["state"]) if state != b"SUCCESS"]
         if odd:
-            request, original = list(nothing), list(nothing)
-            self._take_back(odd, cells, values, fees, (kinds, amount, settled, status, request, original, key))
-        refund_no = cells.get("refund_no", nothing)
-        batch = Batch(
-            numbers, kinds, key, trade, order, request, original, status, amount, settled, fees, cells["rate"],
-            cells["currency"], list(map(times.__getitem__, cells["time"])), mask_tails(self._payers(cells["payer"])),
-            list(map(b"|".join, zip(trade, cells["state"], refund_no, strict=True))),
-            lambda i: {name: show(cells[name][i]) for name in _EXTRA if name in cells and cells[name][i]},
-        )  # fmt: skip
+            self._take_back(odd, cells, values, batch)
         self._to_currency(batch)
         self._rows += count
         for name, column in values.items():
@@ -350,65 +361,75 @@ class WechatReader(Reader):
         return batch
 
     @staticmethod
-    def _payers(cells: Sequence[bytes]) -> Sequence[bytes]:
-        require_keys(cells, _name_of("payer"), optional=True)
-        return cells
-
-    def _amounts(self, cells: dict[str, Sequence[bytes]], count: int) -> tuple[dict[str, list[int]], list[int]]:
-        present = [name for name in _AMOUNTS if name in cells]
-        table = amount_table([(_name_of(name), cells[name]) for name in present], signed=False)
-        values = {name: list(map(table.__getitem__, cells[name])) for name in present}
-        fee_table = amount_table([(_name_of("fee"), cells["fee"])], signed=True)
-        return values, list(map(fee_table.__getitem__, cells["fee"]))
+    def _amounts(cells: dict[str, Sequence[bytes]]) -> tuple[dict[str, list[int]], list[int]]:
+        values: dict[str, list[int]] = {"base": amount_column(_NAMES["base"], cells["base"])}
+        if "order_amount" in cells:
+            # Equal unless a coupon was used, which whole blocks often show none of.
+            same = cells["order_amount"] == cells["base"]
+            values["order_amount"] = (
+                values["base"] if same else amount_column(_NAMES["order_amount"], cells["order_amount"])
+            )
+        for name in ("refund", "requested", "coupon_refund"):
+            if name in cells:
+                values[name] = sparse_amounts(_NAMES[name], cells[name])
+        return values, fee_column(_NAMES["fee"], cells["fee"])
 
     def _take_back(
-        self,
-        rows: list[int],
-        cells: dict[str, Sequence[bytes]],
-        values: dict[str, list[int]],
-        fees: list[int],
-        columns: tuple[list, ...],
+        self, rows: list[int], cells: dict[str, Sequence[bytes]], values: dict[str, list[int]], batch: Batch
     ) -> None:
         """Turn the rows of a block that are refunds or revocations from payments into what they are."""
-        kinds, amount, settled, status, request, original, key = columns
-        for i in rows:
-            state = cells["state"][i]
-            if state not in _STATES or "refund" not in cells:
-                raise Irregular(
-                    "line.kind", _("交易状态 “%(value)s” is not known in this kind of bill.") % {"value": show(state)}
-                )
-            refund_state = cells["refund_state"][i]
-            if refund_state not in _REFUND_STATES:
-                raise Irregular("line.status", _("退款状态 “%(value)s” is not known.") % {"value": show(refund_state)})
-            refunded = values["refund"][i]
-            kinds[i] = KIND_CODES[REFUND] if state == b"REFUND" else self._revoked_kind
+        states = [cells["state"][i] for i in rows]
+        unknown = set(states) - _STATES
+        if unknown or "refund" not in cells:
+            state = unknown.pop() if unknown else states[0]
+            raise IrregularError(
+                "line.kind", _("交易状态 “%(value)s” is not known in this kind of bill.") % {"value": show(state)}
+            )
+        refund_states = [cells["refund_state"][i] for i in rows]
+        for state in set(refund_states) - _REFUND_STATES:
+            raise IrregularError("line.status", _("退款状态 “%(value)s” is not known.") % {"value": show(state)})
+        refund_nos = [cells["refund_no"][i] for i in rows]
+        requests = [b"" if cell == b"0" else cell for cell in (cells["request_no"][i] for i in rows)]
+        require_keys(refund_nos, _NAMES["refund_no"], optional=True)
+        # A revocation has no request of its own; a refund always has.
+        required = [number for number, state in zip(requests, states, strict=True) if state == b"REFUND" or number]
+        if required:
+            require_keys(required, _NAMES["request_no"])
+        batch.amount, batch.match_key = list(batch.amount), list(batch.match_key)
+        refunded = values["refund"]
+        requested = values.get("requested", refunded)
+        kinds = {b"REFUND": KIND_CODES[REFUND], b"REVOKED": self._revoked_kind}
+        trade, order = batch.trade_no, batch.order_no
+        for n, i in enumerate(rows):
+            batch.kind[i] = kinds[states[n]]
             # 申请退款金额 is what the payer was promised; legacy bills only have what left the settlement.
-            amount[i] = (values["requested"][i] if "requested" in values else 0) or refunded
-            settled[i] = -refunded - fees[i]
-            status[i] = refund_state
-            number = cells["request_no"][i]
-            request[i] = b"" if number == b"0" else number
-            require_keys([request[i]], _name_of("request_no"), optional=state != b"REFUND")
-            require_keys([cells["refund_no"][i]], _name_of("refund_no"), optional=True)
-            original[i] = cells["trade_no"][i]
-            chosen = {"order_no": cells["order_no"], "request_no": request, "trade_no": cells["trade_no"]}
-            key[i] = chosen[self._refund_key][i] or cells["order_no"][i]
+            batch.amount[i] = requested[i] or refunded[i]
+            batch.settled[i] = -refunded[i] - batch.fee[i]
+            batch.status[i] = refund_states[n]
+            batch.request_no[i] = requests[n]
+            batch.original_trade_no[i] = trade[i]
+            batch.key[i] = b"|".join((trade[i], states[n], refund_nos[n]))
+            if self._refund_key == "request_no":
+                batch.match_key[i] = requests[n] or order[i]
+            else:
+                batch.match_key[i] = trade[i] if self._refund_key == "trade_no" else order[i]
 
     def _to_currency(self, batch: Batch) -> None:
         """Bills print two decimals whatever the currency: 100.00 yen are 100 minor units."""
         if all(CURRENCY_EXPONENTS[code.decode()] == 2 for code in set(batch.currency)):
             return
-        batch.fee = list(batch.fee)
+        # Copies: the totals still need what is printed.
+        batch.amount, batch.settled, batch.fee = list(batch.amount), list(batch.settled), list(batch.fee)
         for column in (batch.amount, batch.settled, batch.fee):
             for i, code in enumerate(batch.currency):
                 exponent = CURRENCY_EXPONENTS[code.decode()]
                 scaled = column[i] * 10**exponent
                 if scaled % 100:
-                    raise Irregular(
+                    raise IrregularError(
                         "line.amount_decimals",
                         _("Row has more decimals than its currency %(currency)s allows.") % {"currency": show(code)},
                     )
-                column[i] = scaled // 100  # type: ignore[index]
+                column[i] = scaled // 100
 
     def _refuse_damaged(self, numbers: Sequence[int], trade: Sequence[bytes]) -> None:
         if b"E" not in b"".join(trade):
@@ -463,8 +484,9 @@ class WechatReader(Reader):
                 column = _TOTALS.get(name)
                 if column is not None:
                     self.totals.add(name, hundredths(cell, name, signed=True), self._sums[column])
-        except Irregular as error:
-            raise FormatError("bill.footer_unreadable", _("In the footer: %(reason)s") % {"reason": error.message}) from error
+        except IrregularError as error:
+            message = _("In the footer: %(reason)s") % {"reason": error.message}
+            raise FormatError("bill.footer_unreadable", message) from error
         self.prove((_COUNT,))
 
     def _truncated(self) -> FormatError:
@@ -479,14 +501,10 @@ class WechatReader(Reader):
         )
 
 
-def _name_of(column: str) -> str:
-    return next(name for name, ours in _COLUMNS.items() if ours == column)
-
-
-def _wrong_cells(record: bytes, found: int, width: int) -> Irregular:
+def _wrong_cells(record: bytes, found: int, width: int) -> IrregularError:
     if not record.startswith(b"`"):
-        return Irregular("line.start", _("The line does not start with a back-tick, as every row does."))
-    return Irregular(
+        return IrregularError("line.start", _("The line does not start with a back-tick, as every row does."))
+    return IrregularError(
         "line.cells",
         _("The line has %(found)s cells instead of %(width)s.") % {"found": found, "width": width},
     )
@@ -495,33 +513,7 @@ def _wrong_cells(record: bytes, found: int, width: int) -> Irregular:
 def _require_currencies(cells: Sequence[bytes]) -> None:
     for code in set(cells):
         if code.decode("latin-1") not in CURRENCY_EXPONENTS:
-            raise Irregular("line.currency", _("Currency “%(value)s” is not known.") % {"value": show(code)})
-
-
-def damaged_number(row: int, line: int, cell: bytes) -> FormatError:
-    """A spreadsheet has eaten the digits of a trade number; nothing brings them back."""
-    return FormatError(
-        "bill.damaged_number",
-        _(
-            "Row %(row)s (line %(line)s of the file): trade number “%(value)s” was rounded by a spreadsheet and cannot be "
-            "restored. Load the file as downloaded, without opening and saving it."
-        )
-        % {"row": row, "line": line, "value": show(cell)},
-        {"line_no": row, "value": show(cell)},
-    )
-
-
-def wrong_day(row: int, line: int, cell: bytes, expect: Expectation) -> FormatError:
-    """A row of another day than the one the file is loaded for."""
-    return FormatError(
-        "bill.wrong_date",
-        _(
-            "Row %(row)s (line %(line)s of the file) is of %(found)s, but the bill was loaded for %(expected)s. "
-            "Load it for its own day."
-        )
-        % {"row": row, "line": line, "found": show(cell), "expected": expect.channel_date.isoformat()},
-        {"line_no": row, "found": show(cell), "expected": expect.channel_date.isoformat()},
-    )
+            raise IrregularError("line.currency", _("Currency “%(value)s” is not known.") % {"value": show(code)})
 
 
 def _not_a_bill(name: str, first: bytes) -> FormatError:
@@ -556,7 +548,8 @@ def _refuse_answer(body: bytes, name: str) -> None:
     if "statement_creating" in word or "bill creating" in word:
         raise FormatError(
             "bill.creating",
-            _("WeChat answered “%(message)s”: the bill is still being made. Fetch it again later.") % {"message": message},
+            _("WeChat answered “%(message)s”: the bill is still being made. Fetch it again later.")
+            % {"message": message},
             {"answer": message},
         )
     raise FormatError(

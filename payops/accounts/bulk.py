@@ -9,7 +9,7 @@ long stream waits in a temporary file, so memory stays flat however many posting
 from __future__ import annotations
 
 import datetime as dt
-import pickle  # noqa: S403 -- only reads back what this process wrote to its own unnamed file
+import pickle
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -19,6 +19,7 @@ from typing import IO, Any, Final
 from django.db import connection, transaction
 from django.utils import timezone
 
+from payops.accounts import sql
 from payops.accounts.choices import AccountStatus, DayState, PostingMode
 from payops.accounts.errors import guard_errors
 from payops.accounts.guards import DAY_LOCK
@@ -191,24 +192,14 @@ class _Batch:
     def _take_keys(self, prepared: list[tuple[int, int, str, list[int]]], events: list[int]) -> list[_Prepared]:
         """Voucher ids in source order, and one insert of all keys; who inserts the same key first keeps it."""
         count = len(prepared)
-        arrays = "unnest(%s::smallint[], %s::bigint[], %s::bigint[]) AS n(event, source_id, voucher_id)"
         with connection.cursor() as cursor:
             cursor.execute("SELECT nextval('accounts_voucher_n') FROM generate_series(1, %s)", [count])
             vouchers = [self.floor + n * 1000 for (n,) in cursor.fetchall()]
             parameters = [_array(events), _array(row[1] for row in prepared), _array(vouchers)]
-            cursor.execute(
-                "INSERT INTO accounts_postingkey (event, source_id, voucher_id)"
-                f" SELECT event, source_id, voucher_id FROM {arrays}"  # noqa: S608
-                " ORDER BY event, source_id, voucher_id ON CONFLICT DO NOTHING",
-                parameters,
-            )
+            cursor.execute(sql.TAKE_KEYS, parameters)
             taken: set[int] | None = None
             if cursor.rowcount < count:
-                cursor.execute(
-                    f"SELECT voucher_id FROM {arrays} JOIN accounts_postingkey k"  # noqa: S608
-                    " USING (event, source_id, voucher_id)",
-                    parameters,
-                )
+                cursor.execute(sql.KEYS_TAKEN, parameters)
                 taken = {row[0] for row in cursor.fetchall()}
                 self.skipped += count - len(taken)
         return [
@@ -276,7 +267,7 @@ class _Batch:
                 for (account, positive, negative, sign), amount in zip(combo.lines, amounts, strict=True):
                     if not amount:
                         continue
-                    entry_id += 1  # noqa: PLW2901 -- the lines of a voucher are the ids after it
+                    entry_id += 1
                     if account.refusal:
                         raise account.refusal
                     account.balance += sign * amount

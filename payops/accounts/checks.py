@@ -70,14 +70,7 @@ def _run(name: str, check: Check, day: dt.date) -> list[Finding]:
 def check_complete_vouchers(day: dt.date) -> list[Finding]:
     """Every header has its lines: the one thing the guards cannot refuse, because headers come first."""
     lo, hi = id_range(day, day)
-    rows = sql.fetch(
-        sql.bounded(
-            "SELECT v.id FROM accounts_voucher v WHERE v.id >= {lo} AND v.id < {hi} AND NOT EXISTS"
-            " (SELECT FROM accounts_entry e WHERE e.id = v.id + 1 AND e.id >= {lo} AND e.id < {hi}) ORDER BY 1 LIMIT 20",
-            lo,
-            hi,
-        )
-    )
+    rows = sql.fetch(sql.bounded(sql.HEADERS_WITHOUT_ENTRIES, lo, hi))
     return [
         Finding(
             "complete_vouchers", _("Voucher %(id)s has no entries.") % {"id": row["id"]}, context={"id": str(row["id"])}
@@ -133,20 +126,7 @@ def check_trial_balance(day: dt.date) -> list[Finding]:
 def check_subject_totals(day: dt.date) -> list[Finding]:
     """Subject total = Σ of its accounts: turnover summed by subject from the entries against the day balances."""
     lo, hi = id_range(day, day)
-    rows = sql.fetch(
-        sql.bounded(
-            "SELECT coalesce(x.code, y.code) AS code FROM (SELECT s.code, sum(e.amount) FILTER (WHERE e.side = 'D') AS d,"
-            " sum(e.amount) FILTER (WHERE e.side = 'C') AS c FROM accounts_entry e"
-            " JOIN accounts_account a ON a.id = e.account_id JOIN accounts_subject s ON s.id = a.subject_id"
-            " WHERE e.id >= {lo} AND e.id < {hi} GROUP BY s.code) x FULL JOIN (SELECT s.code, sum(b.debit) AS d,"
-            " sum(b.credit) AS c FROM accounts_daybalance b JOIN accounts_account a ON a.id = b.account_id"
-            " JOIN accounts_subject s ON s.id = a.subject_id WHERE b.day = %s GROUP BY s.code) y ON x.code = y.code"
-            " WHERE coalesce(x.d, 0) <> coalesce(y.d, 0) OR coalesce(x.c, 0) <> coalesce(y.c, 0) ORDER BY 1",
-            lo,
-            hi,
-        ),
-        [day],
-    )
+    rows = sql.fetch(sql.bounded(sql.SUBJECT_DIFFERENCES, lo, hi), {"day": day})
     return [
         Finding(
             "subject_totals",

@@ -274,6 +274,9 @@ class PostingKey(models.Model):
         verbose_name = _("posting key")
         verbose_name_plural = _("posting keys")
 
+    def __str__(self) -> str:
+        return f"{self.event}/{self.source_id}"
+
 
 class DayBalance(models.Model):
     """Opening, turnover and closing of one account on one closed day, written by `close_day` from the entries.
@@ -293,3 +296,6 @@ class DayBalance(models.Model):
         ordering = ["day", "account"]
         verbose_name = _("day balance")
         verbose_name_plural = _("day balances")
+
+    def __str__(self) -> str:
+        return f"{self.day} {self.account_id}"

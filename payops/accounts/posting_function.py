@@ -4,6 +4,7 @@ Everything a caller can be told kindly comes back as a status; what the guards r
 same everywhere: accounting day (shared) → posting key → accounts by id.
 """
 
+# ruff: noqa: S608 -- only constants of this module and integers are put into the statements
 from __future__ import annotations
 
 from typing import Final

@@ -293,15 +293,7 @@ def balance_at_end_of(account: Account, day: dt.date) -> int:
         if base >= day:
             return closing
     lo, hi = id_range(base + dt.timedelta(days=1) if base else min(_first_day(day), day), day)
-    moved = sql.fetch(
-        sql.bounded(
-            f"SELECT coalesce(sum({sql.SIGNED}), 0)::bigint AS moved FROM accounts_entry e, accounts_subject s"  # noqa: S608
-            " WHERE e.account_id = %s AND s.id = %s AND e.id >= {lo} AND e.id < {hi}",
-            lo,
-            hi,
-        ),
-        [account.pk, account.subject_id],
-    )
+    moved = sql.fetch(sql.bounded(sql.ACCOUNT_MOVED, lo, hi), {"account": account.pk, "subject": account.subject_id})
     return closing + moved[0]["moved"]
 
 
@@ -379,18 +371,5 @@ def _balances_for_guard(day: dt.date | None) -> list[tuple[str, str, str, int]]:
     base = day if has_balances else base
     first = base + dt.timedelta(days=1) if base else min(_first_day(day), day)
     lo, hi = id_range(first, day) if first <= day else (0, 0)
-    rows = sql.fetch(
-        sql.bounded(
-            "SELECT s.code, a.owner_kind, a.currency, sum(coalesce(b.closing, 0) + coalesce(t.moved, 0))::bigint AS total"
-            " FROM accounts_account a JOIN accounts_subject s ON s.id = a.subject_id"
-            " LEFT JOIN accounts_daybalance b ON b.account_id = a.id AND b.day = %(base)s LEFT JOIN ("
-            f"SELECT e.account_id, sum({sql.SIGNED}) AS moved FROM accounts_entry e"  # noqa: S608
-            " JOIN accounts_account a ON a.id = e.account_id JOIN accounts_subject s ON s.id = a.subject_id"
-            " WHERE e.id >= {lo} AND e.id < {hi} GROUP BY e.account_id) t ON t.account_id = a.id"
-            " GROUP BY s.code, a.owner_kind, a.currency",
-            lo,
-            hi,
-        ),
-        {"base": base},
-    )
+    rows = sql.fetch(sql.bounded(sql.BALANCES_BY_SUBJECT, lo, hi), {"base": base})
     return [(row["code"], row["owner_kind"], row["currency"], row["total"]) for row in rows]

@@ -4,6 +4,7 @@ Id bounds are written into the text (`{lo}`, `{hi}`: integers made by core.ids),
 meant and locks no others.
 """
 
+# ruff: noqa: S608 -- only constants of this module and integers are put into the statements
 from __future__ import annotations
 
 from typing import Any, Final
@@ -127,4 +128,55 @@ FROM accounts_entry e
 JOIN (SELECT * FROM accounts_voucher WHERE id >= {lo} AND id < {hi}) v ON v.id = e.id - e.id %% 1000
 WHERE e.account_id = %(account)s AND e.id >= {lo} AND e.id < {hi}
 ORDER BY e.id
+"""
+
+# Parameters: smallint, bigint, bigint arrays. In source order, so that two batches meet the same keys alike.
+_NEW_KEYS: Final = "unnest(%s::smallint[], %s::bigint[], %s::bigint[]) AS n(event, source_id, voucher_id)"
+TAKE_KEYS: Final = f"""
+INSERT INTO accounts_postingkey (event, source_id, voucher_id)
+SELECT event, source_id, voucher_id FROM {_NEW_KEYS} ORDER BY event, source_id, voucher_id
+ON CONFLICT DO NOTHING
+"""
+KEYS_TAKEN: Final = f"""
+SELECT voucher_id FROM {_NEW_KEYS} JOIN accounts_postingkey k USING (event, source_id, voucher_id)
+"""
+
+ACCOUNT_MOVED: Final = f"""
+SELECT coalesce(sum({SIGNED}), 0)::bigint AS moved FROM accounts_entry e, accounts_subject s
+WHERE e.account_id = %(account)s AND s.id = %(subject)s AND e.id >= {{lo}} AND e.id < {{hi}}
+"""
+BALANCES_BY_SUBJECT: Final = f"""
+SELECT s.code, a.owner_kind, a.currency, sum(coalesce(b.closing, 0) + coalesce(t.moved, 0))::bigint AS total
+FROM accounts_account a JOIN accounts_subject s ON s.id = a.subject_id
+LEFT JOIN accounts_daybalance b ON b.account_id = a.id AND b.day = %(base)s
+LEFT JOIN (
+    SELECT e.account_id, sum({SIGNED}) AS moved
+    FROM accounts_entry e JOIN accounts_account a ON a.id = e.account_id JOIN accounts_subject s ON s.id = a.subject_id
+    WHERE e.id >= {{lo}} AND e.id < {{hi}} GROUP BY e.account_id
+) t ON t.account_id = a.id
+GROUP BY s.code, a.owner_kind, a.currency
+"""
+
+# --- the day-end checks ---
+
+HEADERS_WITHOUT_ENTRIES: Final = """
+SELECT v.id FROM accounts_voucher v WHERE v.id >= {lo} AND v.id < {hi}
+    AND NOT EXISTS (SELECT FROM accounts_entry e WHERE e.id = v.id + 1 AND e.id >= {lo} AND e.id < {hi})
+ORDER BY 1 LIMIT 20
+"""
+SUBJECT_DIFFERENCES: Final = """
+SELECT coalesce(x.code, y.code) AS code
+FROM (
+    SELECT s.code, sum(e.amount) FILTER (WHERE e.side = 'D') AS d, sum(e.amount) FILTER (WHERE e.side = 'C') AS c
+    FROM accounts_entry e JOIN accounts_account a ON a.id = e.account_id JOIN accounts_subject s ON s.id = a.subject_id
+    WHERE e.id >= {lo} AND e.id < {hi} GROUP BY s.code
+) x
+FULL JOIN (
+    SELECT s.code, sum(b.debit) AS d, sum(b.credit) AS c
+    FROM accounts_daybalance b
+    JOIN accounts_account a ON a.id = b.account_id JOIN accounts_subject s ON s.id = a.subject_id
+    WHERE b.day = %(day)s GROUP BY s.code
+) y ON x.code = y.code
+WHERE coalesce(x.d, 0) <> coalesce(y.d, 0) OR coalesce(x.c, 0) <> coalesce(y.c, 0)
+ORDER BY 1
 """

@@ -50,6 +50,9 @@ class ApprovalRequest(models.Model):
     made_at = models.DateTimeField(_("made at"), auto_now_add=True)
     decided_at = models.DateTimeField(_("decided at"), null=True, blank=True)
 
+    decided_by_name = ""
+    """Who ended it, set by the services on the object given to `closed` callbacks: a withdrawal has no checker."""
+
     class Meta:
         ordering = ["-id"]
         verbose_name = _("approval request")

@@ -128,7 +128,7 @@ def request_approve(*, request_id: int, checker: User, note: str = "") -> Approv
 
 @transaction.atomic
 def request_reject(*, request_id: int, checker: User, note: str) -> ApprovalRequest:
-    """Refuse a request with a reason the maker can act on (else 'approvals.note_missing'); raises as `request_approve`."""
+    """Refuse a request with a reason the maker can act on ("approvals.note_missing"); raises as `request_approve`."""
     if not note.strip():
         raise PayopsError("approvals.note_missing", _("Say why you reject, so that the maker knows what to change."))
     _decidable(request_id, checker)
@@ -222,7 +222,8 @@ def _decide(
         raise _already_decided(_get(request.pk))
     request.status, request.checker, request.decided_at = status, checker, now
     request.decision_note, request.result = note, result
-    _record(request, f"approval.{status.value}", by or checker.username)
+    request.decided_by_name = by or checker.username
+    _record(request, f"approval.{status.value}", request.decided_by_name)
     return request
 
 

@@ -32,7 +32,21 @@ class CaseState(models.TextChoices):
     WITHDRAWN = "withdrawn", _("Withdrawn by a new run")
 
 
+CASE_STATE_COLOURS: dict[str, str] = {
+    CaseState.OPEN: "danger",
+    CaseState.INVESTIGATING: "warning",
+    CaseState.PROPOSED: "info",
+    CaseState.BOOKED: "info",
+    CaseState.CLOSED: "success",
+    CaseState.AUTO_CLEARED: "success",
+    CaseState.WITHDRAWN: "secondary",
+}
+"""How a state is shown; "waiting" and "wrong" never look the same."""
+
 OPEN_STATES = (CaseState.OPEN, CaseState.INVESTIGATING, CaseState.PROPOSED, CaseState.BOOKED)
+
+WORKABLE_STATES = (CaseState.OPEN, CaseState.INVESTIGATING)
+"""States in which an action may be proposed."""
 
 CASE_TRANSITIONS: dict[str, set[str]] = {
     CaseState.OPEN: {
@@ -40,9 +54,16 @@ CASE_TRANSITIONS: dict[str, set[str]] = {
         CaseState.PROPOSED,
         CaseState.AUTO_CLEARED,
         CaseState.WITHDRAWN,
+        CaseState.CLOSED,
     },
-    CaseState.INVESTIGATING: {CaseState.OPEN, CaseState.PROPOSED, CaseState.AUTO_CLEARED, CaseState.WITHDRAWN},
-    CaseState.PROPOSED: {CaseState.OPEN, CaseState.BOOKED, CaseState.CLOSED, CaseState.AUTO_CLEARED},
+    CaseState.INVESTIGATING: {
+        CaseState.OPEN,
+        CaseState.PROPOSED,
+        CaseState.AUTO_CLEARED,
+        CaseState.WITHDRAWN,
+        CaseState.CLOSED,
+    },
+    CaseState.PROPOSED: {CaseState.OPEN, CaseState.BOOKED},
     CaseState.BOOKED: {CaseState.CLOSED},
     CaseState.CLOSED: {CaseState.OPEN},
     CaseState.AUTO_CLEARED: {CaseState.OPEN},
@@ -86,3 +107,26 @@ class ReasonCode(models.TextChoices):
     NOT_OURS = "not_ours", _("Not known to us")
     BANK = "bank", _("Bank difference")
     OTHER = "other", _("Other")
+
+
+class CaseEventKind(models.TextChoices):
+    """What a line of a case's history tells."""
+
+    OPENED = "opened", _("Opened")
+    REOPENED = "reopened", _("Reopened")
+    ASSIGNED = "assigned", _("Taken on")
+    NOTED = "noted", _("Note")
+    PROPOSED = "proposed", _("Action proposed")
+    REJECTED = "rejected", _("Proposal rejected")
+    TAKEN_BACK = "taken_back", _("Proposal withdrawn")
+    WAITING = "waiting", _("Kept waiting")
+    BOOKED = "booked", _("Booked")
+    CLOSED = "closed", _("Closed")
+    AUTO_CLEARED = "auto_cleared", _("Cleared automatically")
+    WITHDRAWN = "withdrawn", _("Withdrawn by a new run")
+    ESCALATED = "escalated", _("Escalated")
+    SUSPENSE = "suspense", _("Suspense changed by a run")
+
+
+AGE_BUCKETS: tuple[tuple[int, int | None], ...] = ((0, 1), (2, 3), (4, 7), (8, 30), (31, None))
+"""Ageing report, in days from and to (DOMAIN 8); the last bucket has no end."""

@@ -11,6 +11,7 @@ from payops.discrepancies.choices import (
     OPEN_STATES,
     ActionKind,
     ActionState,
+    CaseEventKind,
     CaseKind,
     CaseState,
     ReasonCode,
@@ -50,6 +51,9 @@ class Discrepancy(models.Model):
     opened_at = models.DateTimeField(_("opened at"), auto_now_add=True)
     closed_at = models.DateTimeField(_("closed at"), null=True, blank=True)
 
+    opened_now = False
+    """Set by the services that open cases: whether this very call opened or reopened it."""
+
     class Meta:
         ordering = ["-id"]
         verbose_name = _("case")
@@ -81,7 +85,11 @@ class Discrepancy(models.Model):
 
 
 class CaseAction(models.Model):
-    """One action proposed for a case by one user and booked once another approved it."""
+    """One action proposed for a case by one user and booked once another approved it; written by the services.
+
+    `amount` is the suspense it empties, in minor units with the case's sign. Actions proposed together share a
+    `batch_no` and an approval request. The row is the source document of its voucher.
+    """
 
     case = models.ForeignKey(Discrepancy, on_delete=models.PROTECT, related_name="actions")
     kind = models.CharField(_("action"), max_length=14, choices=ActionKind.choices)
@@ -89,7 +97,10 @@ class CaseAction(models.Model):
     state = models.CharField(_("state"), max_length=8, choices=ActionState.choices, default=ActionState.PROPOSED)
     amount = models.BigIntegerField(_("amount (minor units)"))
     proposed_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
-    approval = models.ForeignKey(ApprovalRequest, on_delete=models.PROTECT, null=True, blank=True)
+    approval = models.ForeignKey(
+        ApprovalRequest, on_delete=models.PROTECT, null=True, blank=True, related_name="case_actions"
+    )
+    batch_no = models.CharField(_("batch"), max_length=24, blank=True, default="")
     voucher_id = models.BigIntegerField(_("voucher"), null=True, blank=True)
     transaction_id = models.BigIntegerField(_("transaction made"), null=True, blank=True)
     created_at = models.DateTimeField(_("proposed at"), auto_now_add=True)
@@ -100,25 +111,31 @@ class CaseAction(models.Model):
         verbose_name = _("case action")
         verbose_name_plural = _("case actions")
         constraints = [
-            models.UniqueConstraint(
-                fields=["case"], condition=Q(state="proposed"), name="case_action_one_proposed"
-            ),
+            models.UniqueConstraint(fields=["case"], condition=Q(state="proposed"), name="case_action_one_proposed"),
             models.CheckConstraint(
                 condition=~Q(state="booked") | Q(booked_at__isnull=False), name="case_action_booked_has_time"
             ),
+            models.CheckConstraint(
+                condition=~Q(state="booked") | Q(approval__isnull=False), name="case_action_booked_was_approved"
+            ),
+            models.CheckConstraint(
+                condition=~Q(state="booked") | Q(kind="wait") | Q(voucher_id__isnull=False),
+                name="case_action_booked_has_voucher",
+            ),
         ]
+        indexes = [models.Index(fields=["batch_no"], name="case_action_batch_idx", condition=~Q(batch_no=""))]
 
     def __str__(self) -> str:
         return f"{self.case_id} {self.kind}"
 
 
 class CaseEvent(models.Model):
-    """One line of a case's history: who did what, when. Append-only."""
+    """One line of a case's history: who did what, when. Append-only; what a run did carries the name "system"."""
 
     case = models.ForeignKey(Discrepancy, on_delete=models.PROTECT, related_name="events")
     at = models.DateTimeField(_("at"), auto_now_add=True)
-    username = models.CharField(_("user"), max_length=150, blank=True)
-    what = models.CharField(_("what"), max_length=40)
+    username = models.CharField(_("user"), max_length=150)
+    what = models.CharField(_("what"), max_length=40, choices=CaseEventKind.choices)
     from_state = models.CharField(max_length=14, blank=True)
     to_state = models.CharField(max_length=14, blank=True)
     note = models.TextField(_("note"), blank=True)
@@ -129,6 +146,7 @@ class CaseEvent(models.Model):
         ordering = ["id"]
         verbose_name = _("case event")
         verbose_name_plural = _("case events")
+        constraints = [models.CheckConstraint(condition=~Q(username=""), name="case_event_says_who")]
 
     def __str__(self) -> str:
         return f"{self.case_id} {self.what}"

@@ -180,6 +180,13 @@ def browser_context_args(browser_context_args: dict[str, Any]) -> dict[str, Any]
     return {**browser_context_args, "locale": "en-GB", "timezone_id": "Asia/Shanghai"}
 
 
+@pytest.fixture
+def context(context: Any) -> Any:
+    """A page that does not show up within ten seconds will not."""
+    context.set_default_timeout(10_000)
+    return context
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Without Chromium the browser tests are skipped aloud on a developer's machine and fail in CI."""
     if CHROMIUM or os.environ.get("CI"):

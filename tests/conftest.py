@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import importlib
-import importlib.util
 import os
 import re
 import shutil
@@ -88,13 +86,12 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
 
 
 def _seed() -> None:
-    """The parts that exist by now; while the project grows a missing module is no error here."""
-    if importlib.util.find_spec("payops.core.partitions"):
-        partitions = importlib.import_module("payops.core.partitions")
-        partitions.ensure_days(FIRST_DAY, LAST_DAY)
-    if importlib.util.find_spec("payops.core.business_days"):
-        business_days = importlib.import_module("payops.core.business_days")
-        business_days.seed_business_days(*SEEDED_YEARS)
+    # Imported here because the models they need are not loaded yet when this file is.
+    from payops.core.business_days import seed_business_days
+    from payops.core.partitions import ensure_days
+
+    ensure_days(FIRST_DAY, LAST_DAY)
+    seed_business_days(*SEEDED_YEARS)
 
 
 # -- the cast ------------------------------------------------------------------------------------------------------

@@ -24,8 +24,8 @@ from types import FrameType
 import django
 from django.conf import settings
 
-# The password of every user of the sample set-up; production set-up files carry none.
-DEMO_PASSWORD = "payops-demo-2026"  # noqa: S105 -- printed on purpose
+# The users of the sample set-up, whose passwords are printed; production set-up files carry none.
+DEMO_USERS = ("alice", "bob", "carol", "admin", "mei", "omar")
 HOST = "127.0.0.1"
 READY_WAIT_SECONDS = 90
 STOP_WAIT_SECONDS = 5
@@ -175,21 +175,19 @@ def _welcome(port: int, bank_port: int) -> str:
 
 
 def _logins() -> list[str]:
-    """One user per staff role and a few merchants, as far as they have the demonstration's password."""
+    """The sample users, as far as they are there and still have the sample's password."""
     from payops.identity.models import User
 
-    shown: list[str] = []
-    seen: dict[str, int] = {}
-    for user in User.objects.filter(is_active=True).order_by("-is_staff", "pk"):
-        most = 2 if user.is_merchant else 1
-        if seen.get(user.role, 0) >= most or not user.check_password(DEMO_PASSWORD):
-            continue
-        seen[user.role] = seen.get(user.role, 0) + 1
-        where = f" of {user.merchant_no}" if user.is_merchant else ""
-        shown.append(f"  {user.username:<20} {user.get_role_display()}{where}")
+    users = {user.username: user for user in User.objects.filter(username__in=DEMO_USERS, is_active=True)}
+    shown = []
+    for name in DEMO_USERS:
+        user, password = users.get(name), f"demo-{name}-2026"
+        if user is not None and user.check_password(password):
+            of = f" of {user.merchant_no}" if user.is_merchant else ""
+            shown.append(f"  {name:<10} {password:<20} {user.get_role_display()}{of}")
     if not shown:
-        return ["There is no demonstration user; run `make day` first, or add one with a set-up file."]
-    return [f"Log in with the password  {DEMO_PASSWORD}  as", *shown]
+        return ["There is no sample user; run `make day` first, or add users with a set-up file."]
+    return ["Log in as", *shown]
 
 
 def _stop_all(parts: list[Part]) -> None:

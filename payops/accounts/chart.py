@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -169,6 +170,39 @@ def open_bank_account(code: str, kind: str, currency: str = "CNY") -> list[Accou
 def open_merchant_accounts(merchant_no: str, currency: str = "CNY") -> list[Account]:
     """What a merchant needs: pending, settlement, refunds and payouts in flight, receivables, deposits."""
     return _open_all(MERCHANT_SUBJECTS, OwnerKind.MERCHANT, merchant_no, currency)
+
+
+@transaction.atomic
+def open_accounts_of_merchants(merchant_nos: Sequence[str], currency: str = "CNY") -> int:
+    """`open_merchant_accounts` for thousands of merchants in four statements; returns how many were opened."""
+    exponent(currency)
+    subjects = {subject.code: subject for subject in Subject.objects.filter(code__in=MERCHANT_SUBJECTS, is_leaf=True)}
+    if set(subjects) != set(MERCHANT_SUBJECTS):
+        # The chart is incomplete: the single form says what is missing.
+        return sum(len(open_merchant_accounts(merchant_no, currency)) for merchant_no in merchant_nos)
+    have = set(
+        Account.objects.filter(
+            owner_kind=OwnerKind.MERCHANT,
+            owner_no__in=merchant_nos,
+            currency=currency,
+            subject__code__in=MERCHANT_SUBJECTS,
+        ).values_list("owner_no", "subject__code")
+    )
+    missing = [
+        Account(
+            account_no=account_number(code, merchant_no, currency),
+            subject=subjects[code],
+            currency=currency,
+            owner_kind=OwnerKind.MERCHANT,
+            owner_no=merchant_no,
+        )
+        for merchant_no in merchant_nos
+        for code in MERCHANT_SUBJECTS
+        if (merchant_no, code) not in have
+    ]
+    # Somebody may be opening the same accounts; they are the same accounts.
+    Account.objects.bulk_create(missing, batch_size=5000, ignore_conflicts=True)
+    return len(missing)
 
 
 @transaction.atomic

@@ -10,6 +10,7 @@ from payops.accounts.bulk import PostManyResult, post_many
 from payops.accounts.chart import (
     account_open,
     chart_load,
+    open_accounts_of_merchants,
     open_bank_account,
     open_channel_accounts,
     open_institution_accounts,
@@ -38,6 +39,7 @@ __all__ = [
     "freeze_place",
     "freeze_release",
     "ledger_setup",
+    "open_accounts_of_merchants",
     "open_bank_account",
     "open_channel_accounts",
     "open_institution_accounts",

@@ -11,6 +11,7 @@ from typing import Any
 from django.db import transaction
 from django.utils.translation import gettext as _
 
+from payops.accounts import services as ledger
 from payops.channels.choices import BankAccountKind, CostMode, RefundDate
 from payops.channels.models import BankAccount, BankLine, BillFile, Channel, ChannelContract
 from payops.core.errors import PayopsError
@@ -87,8 +88,6 @@ def bank_accounts_upsert(*, accounts: Mapping[str, BankAccountData], reason: str
         label=lambda row: row.code,
         before_change=_check_bank_change,
     )
-    from payops.accounts import services as ledger
-
     for code in outcome.created:
         ledger.open_bank_account(code, accounts[code].kind, accounts[code].currency)
     return outcome
@@ -149,8 +148,6 @@ def channel_contracts_upsert(*, contracts: Mapping[str, ContractData], reason: s
         label=lambda row: row.code,
         before_change=_check_contract_change,
     )
-    from payops.accounts import services as ledger
-
     for code in outcome.created:
         ledger.open_channel_accounts(code, contracts[code].currency)
     return outcome

@@ -298,7 +298,7 @@ class _Loader:
     def _bank_accounts(self) -> None:
         wanted = {}
         for fields in self.root.items("bank_accounts", BANK_KEYS):
-            code = self._unique("bank_account", fields, "code", limit=30)
+            code = self._unique("bank_account", fields, "code", limit=27)
             wanted[code] = channels.BankAccountData(
                 bank_name=fields.text("bank_name", limit=80),
                 account_no=fields.text("account_no", limit=40),
@@ -326,7 +326,7 @@ class _Loader:
                 if contract.has("cost"):
                     if contract.has("cost_package"):
                         raise contract.error("cost", "setup.either_or", _("give either “cost” or “cost_package”."))
-                    self._own_package(contract, "COST-", contract.text("code", limit=35), "cost")
+                    self._own_package(contract, "COST-", contract.text("code", limit=29), "cost")
         for fields in self.root.items("merchants", MERCHANT_KEYS):
             if fields.has("fees"):
                 self._own_package(fields, "FEES-", fields.text("merchant_no", limit=32), "fees")
@@ -371,7 +371,7 @@ class _Loader:
         wanted = {}
         for channel in self.root.items("channels", CHANNEL_KEYS):
             for fields in channel.items("contracts", CONTRACT_KEYS):
-                code = self._unique("contract", fields, "code", limit=40)
+                code = self._unique("contract", fields, "code", limit=29)
                 self._place("code", code, fields.path)
                 wanted[code] = self._contract(fields, code, self._channel_rows[channel.text("code")], banks)
         with self._located("code"):

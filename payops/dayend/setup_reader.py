@@ -61,8 +61,8 @@ class _TextLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignor
         return super().construct_mapping(node, deep)
 
 
-_TextLoader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"~|null|Null|NULL|"), ["~", "n", "N", ""])
-_TextLoader.add_implicit_resolver("tag:yaml.org,2002:merge", re.compile(r"<<"), ["<"])
+_TextLoader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^(?:~|null|Null|NULL|)$"), ["~", "n", "N", ""])
+_TextLoader.add_implicit_resolver("tag:yaml.org,2002:merge", re.compile(r"^(?:<<)$"), ["<"])
 
 
 def read_setup(path: Path) -> Fields:
@@ -128,9 +128,9 @@ class Fields:
         """Path of one key."""
         return f"{self.path}.{key}" if self.path else key
 
-    def error(self, key: str, code: str, text: str, **context: Any) -> SetupError:
+    def error(self, key: str, error_code: str, text: str, /, **context: Any) -> SetupError:
         """An error at one key."""
-        return SetupError(code, self.at(key) if key else self.path, text, context)
+        return SetupError(error_code, self.at(key) if key else self.path, text, context)
 
     def known(self, keys: Collection[str]) -> Fields:
         """Refuse keys that are not listed, proposing the nearest one."""

@@ -14,6 +14,7 @@ from typing import Any
 from django.db import transaction
 from django.utils.translation import gettext as _
 
+from payops.accounts import services as ledger
 from payops.accounts.choices import OwnerKind
 from payops.accounts.models import Account
 from payops.core.crypto import blind_index, mask_tail
@@ -178,10 +179,8 @@ def merchant_set_status(*, merchant: Merchant, status: str, reason: str = "") ->
 
 def open_ledger_accounts(*, merchant_nos: Sequence[str]) -> None:
     """Open the ledger accounts of merchants; harmless for those that have them."""
-    from payops.accounts import services as ledger
-
-    for merchant_no in merchant_nos:
-        ledger.open_merchant_accounts(merchant_no)
+    if merchant_nos:
+        ledger.open_accounts_of_merchants(merchant_nos)
 
 
 def _check_merchant_change(row: Merchant, fields: Sequence[str], values: Mapping[str, Any]) -> None:

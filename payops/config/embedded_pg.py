@@ -33,6 +33,7 @@ import psycopg
 from psycopg import sql
 
 PORT = 5432
+FULL = ("too many clients", "connection slots are reserved")
 SUPERUSER = "payops"
 DATABASE = "payops"
 START_WAIT_SECONDS = 120
@@ -191,8 +192,9 @@ class EmbeddedPostgres:
         try:
             with self._connect("postgres") as connection:
                 answer = connection.execute("SHOW data_directory").fetchone()
-        except psycopg.OperationalError:
-            return False
+        except psycopg.OperationalError as error:
+            # A server without a free place is running; anything else cannot be told from one that is not.
+            return any(sign in str(error) for sign in FULL)
         found = Path(answer[0]) if answer else None
         if found != self.places.data:
             raise EmbeddedPostgresError(
@@ -424,6 +426,11 @@ class EmbeddedPostgres:
                 if self.is_running():
                     return
                 time.sleep(0.1)
+            if postmaster in self._processes():
+                raise EmbeddedPostgresError(
+                    f"PostgreSQL runs as process {postmaster} but does not answer. The end of {self.places.log}:\n"
+                    f"{self._log_tail()}"
+                )
         if not self._wait_for_end(min(ORPHAN_GRACE_SECONDS, max(0.0, deadline - time.monotonic()))):
             for pid in self._processes():
                 os.kill(pid, signal.SIGQUIT)

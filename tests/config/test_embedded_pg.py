@@ -131,6 +131,26 @@ def test_a_link_in_place_of_the_socket_folder_is_refused(folder, tmp_path):
     server.socket_dir.unlink()
 
 
+def test_a_server_without_a_free_place_counts_as_running(server, folder):
+    """Taking it for dead and starting another would end everybody's work."""
+    crowd = [psycopg.connect(server.url()) for _ in range(100)]
+    assert EmbeddedPostgres(folder, 18).is_running()
+    for connection in crowd:
+        connection.close()
+
+
+@pytest.mark.crash
+def test_a_server_that_hangs_is_named_and_not_killed(server, folder):
+    pid = pid_of(server)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(EmbeddedPostgresError, match=f"process {pid} but does not answer"):
+            EmbeddedPostgres(folder, 18).ensure_running(wait_seconds=1)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert pid_of(EmbeddedPostgres(folder, 18).ensure_running()) == pid
+
+
 @pytest.mark.crash
 def test_after_kill_9_it_starts_again_with_everything_committed(server, folder):
     with psycopg.connect(server.url()) as connection:

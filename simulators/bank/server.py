@@ -75,7 +75,7 @@ class BankHandler(BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         parts = [unquote(part) for part in url.path.split("/") if part]
         fixed: dict[str, dict[str, Callable[[], Any]]] = {
-            "health": {"GET": lambda: {"status": "ok", "date": self.server.store.today()}},
+            "health": {"GET": self._health},
             "clock": {"GET": lambda: {"date": self.server.store.today()}, "POST": lambda: self._clock(body)},
             "payouts": {"POST": lambda: self._payout(body)},
             "channel-settlements": {"POST": lambda: self._settlements(body)},
@@ -95,6 +95,10 @@ class BankHandler(BaseHTTPRequestHandler):
         return methods[method]()
 
     # -- requests ----------------------------------------------------------------------------------------------------
+
+    def _health(self) -> dict[str, Any]:
+        store = self.server.store
+        return {"status": "ok", "date": store.today(), "data": str(store.folder)}
 
     def _clock(self, body: dict[str, Any]) -> dict[str, Any]:
         return {"date": self.server.store.move_on(_date(body, "date"))}

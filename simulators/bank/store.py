@@ -58,8 +58,9 @@ class Store:
 
     def __init__(self, path: Path, today: dt.date) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
+        self.folder = path.parent.resolve()
         self._turn = threading.Lock()
-        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
         self._db.row_factory = sqlite3.Row
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")

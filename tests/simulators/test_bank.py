@@ -196,7 +196,7 @@ def test_a_settlement_reference_with_other_data_is_refused_whole(bank: Bank) -> 
 def test_the_date_never_goes_back(bank: Bank) -> None:
     bank.post("/clock", date="2026-11-16")
     assert bank.post("/clock", date="2026-11-13")[1] == {"date": "2026-11-16"}
-    assert bank.get("/health")[1] == {"status": "ok", "date": "2026-11-16"}
+    assert bank.get("/health")[1]["date"] == "2026-11-16"
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import json
+import os
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -20,7 +20,6 @@ from django.utils.translation import gettext as _
 
 from payops.core.errors import PayopsError
 
-START_SECONDS = 20
 TIMEOUT_SECONDS = 30
 
 
@@ -30,11 +29,13 @@ class Bank:
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
 
-    def answers(self) -> bool:
+    def health(self) -> dict[str, Any]:
+        """What it says of itself; empty where nothing of the kind answers."""
         try:
-            return json.loads(self._ask("/health"))["status"] == "ok"
-        except (OSError, ValueError, KeyError):
-            return False
+            answer = json.loads(self._ask("/health"))
+        except (OSError, ValueError):
+            return {}
+        return answer if isinstance(answer, dict) else {}
 
     def reset(self, day: dt.date) -> None:
         self._post("/admin/reset", {"date": day.isoformat()})
@@ -66,34 +67,50 @@ class Bank:
 
 @contextlib.contextmanager
 def running_bank(data: Path) -> Iterator[Bank]:
-    """The bank at BANK_SIMULATOR_URL; where none answers, one of our own, ended when we are done."""
+    """The bank that keeps its memory in `data`, or the one BANK_SIMULATOR_URL was set to on purpose.
+
+    Where neither answers, one of our own for as long as this lasts. A bank of another installation that happens to
+    listen on the default port is left alone: its books are not ours.
+    """
     bank = Bank(settings.BANK_SIMULATOR_URL)
-    if bank.answers():
+    chosen = bool(os.environ.get("BANK_SIMULATOR_URL"))
+    health = bank.health()
+    if health and (chosen or health.get("data") == str(data.resolve())):
         yield bank
         return
-    address = urlsplit(bank.url)
-    command = [sys.executable, "-m", "simulators.bank", "--data", str(data)]
-    command += ["--host", address.hostname or "127.0.0.1", "--port", str(address.port or 80)]
-    process = subprocess.Popen(command, cwd=settings.BASE_DIR, stdout=subprocess.DEVNULL)
+    configured = settings.BANK_SIMULATOR_URL
+    process = _started(data, urlsplit(configured).port or 80 if chosen else 0)
     try:
-        _wait_for(bank, process)
-        yield bank
+        settings.BANK_SIMULATOR_URL = _address(process)
+        yield Bank(settings.BANK_SIMULATOR_URL)
     finally:
-        process.terminate()
-        try:
-            process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        settings.BANK_SIMULATOR_URL = configured
+        _end(process)
 
 
-def _wait_for(bank: Bank, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while not bank.answers():
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise PayopsError(
-                "sample.no_bank",
-                _("The simulated bank does not answer at %(url)s. Is the port taken? Set BANK_SIMULATOR_URL.")
-                % {"url": bank.url},
-            )
-        time.sleep(0.05)
+def _started(data: Path, port: int) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "simulators.bank", "--port", str(port), "--data", str(data)]
+    return subprocess.Popen(command, cwd=settings.BASE_DIR, stdout=subprocess.PIPE, text=True)
+
+
+def _address(process: subprocess.Popen[str]) -> str:
+    """The bank's first words name its address; silence means that it ended."""
+    assert process.stdout is not None
+    words = process.stdout.readline().split()
+    if not words:
+        raise PayopsError(
+            "sample.no_bank",
+            _("The simulated bank did not start. Is the port of BANK_SIMULATOR_URL taken?"),
+        )
+    return words[-1]
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    process.terminate()
+    try:
+        process.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    if process.stdout is not None:
+        process.stdout.close()

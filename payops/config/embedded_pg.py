@@ -25,7 +25,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -224,10 +224,13 @@ class EmbeddedPostgres:
             pid = int(self._pid_file_line(0) or 0)
             if pid not in self._processes():
                 return False
+            socket_dir = self.socket_dir
             os.kill(pid, signal.SIGINT)
             if not self._wait_for_end(STOP_WAIT_SECONDS):
                 os.kill(pid, signal.SIGQUIT)
                 self._wait_for_end(ORPHAN_GRACE_SECONDS)
+            with suppress(OSError):
+                socket_dir.rmdir()
         return True
 
     def status(self) -> dict[str, object]:

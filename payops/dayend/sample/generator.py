@@ -42,9 +42,7 @@ def generate(out: Path, options: Options) -> dict[str, Any]:
         numbers = Numbers(day)
         traffic.calendar_day(day, numbers)
         for planting, contract, number in plantings[day]:
-            differences.plant(
-                planting, contract, number, day=day, options=options, traffic=traffic, numbers=numbers
-            )
+            differences.plant(planting, contract, number, day=day, options=options, traffic=traffic, numbers=numbers)
         _write_day(out, day, book, answers, options, made)
     _add_payouts(answers, options)
     answers.write(out / "answers.json", {**asdict(options), "first": str(options.first), "last": str(options.last)})
@@ -56,9 +54,7 @@ def generate(out: Path, options: Options) -> dict[str, Any]:
     }
 
 
-def _write_day(
-    out: Path, day: dt.date, book: Book, answers: Answers, options: Options, made: dict[str, int]
-) -> None:
+def _write_day(out: Path, day: dt.date, book: Book, answers: Answers, options: Options, made: dict[str, int]) -> None:
     folder = out / day.isoformat()
     folder.mkdir(exist_ok=True)
     made["orders"] += writing.write_orders(folder / "orders.csv", book.orders.pop(day, []))
@@ -76,9 +72,7 @@ def _write_day(
     writing.write_settlements(folder, settlements)
 
 
-def _settlement(
-    contract: Contract, day: dt.date, due: int, answers: Answers, options: Options
-) -> list[dict[str, Any]]:
+def _settlement(contract: Contract, day: dt.date, due: int, answers: Answers, options: Options) -> list[dict[str, Any]]:
     short_day = options.days[min(1, len(options.days) - 1)]
     short = RECEIPT_SHORT if contract.code == RECEIPT_SHORT_CONTRACT and day == short_day else 0
     paid = due - short

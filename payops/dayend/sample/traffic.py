@@ -237,9 +237,7 @@ class Traffic:
         if tomorrow <= self.options.last:
             self.late.setdefault(tomorrow, []).append(later)
 
-    def make_refund(
-        self, payment: Payment, at: dt.datetime, amount: int, numbers: Numbers
-    ) -> tuple[OrderRow, BillRow]:
+    def make_refund(self, payment: Payment, at: dt.datetime, amount: int, numbers: Numbers) -> tuple[OrderRow, BillRow]:
         """A refund as both sides would have it, not yet in the book."""
         return self._take_back("refund", payment, at, amount, numbers)
 
@@ -335,9 +333,7 @@ def _moments(day: dt.date, count: int, rng: random.Random) -> Iterator[dt.dateti
     UnionPay's and our own day ends at 23:00 exactly, so nothing ordinary happens within a few seconds of a cut-off.
     """
     bounds = list(accumulate(HOURS))
-    seconds = sorted(
-        bisect(bounds, rng.randrange(bounds[-1])) * 3600 + rng.randrange(15, 3585) for _n in range(count)
-    )
+    seconds = sorted(bisect(bounds, rng.randrange(bounds[-1])) * 3600 + rng.randrange(15, 3585) for _n in range(count))
     start = dt.datetime.combine(day, dt.time(0), BEIJING)
     for second in seconds:
         yield start + dt.timedelta(seconds=second)

@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from payops.channels.models import ChannelContract
 from payops.core.partitions import DayPartitionedModel
+from payops.core.sql import NO_TRUNCATE
 from payops.merchants.models import Collection, Merchant
 from payops.orders.choices import CardType, Kind, Origin, RefundSource, Status
 
@@ -41,6 +42,7 @@ class Transaction(DayPartitionedModel):
     fee_rule_id = models.IntegerField(_("fee rule"), null=True, blank=True)
     collection = models.CharField(_("collection"), max_length=6, choices=Collection.choices, default=Collection.NET)
     expected_cost = models.BigIntegerField(_("expected channel cost (minor units)"), default=0)
+    cost_rule_id = models.IntegerField(_("cost rule"), null=True, blank=True)
     original_id = models.BigIntegerField(_("original transaction"), null=True, blank=True)
     refund_source = models.CharField(_("refund source"), max_length=10, choices=RefundSource.choices, blank=True)
     origin = models.CharField(_("origin"), max_length=14, choices=Origin.choices, default=Origin.INTAKE)
@@ -50,7 +52,7 @@ class Transaction(DayPartitionedModel):
     effective_at = models.DateTimeField(_("counts since"), null=True, blank=True)
     extra = models.JSONField(_("extra"), null=True, blank=True)
 
-    partition_triggers: ClassVar[list[str]] = []
+    partition_triggers: ClassVar[list[str]] = [NO_TRUNCATE]
 
     class Meta:
         ordering = ["-id"]
@@ -111,6 +113,7 @@ class RefundTotal(models.Model):
     paid = models.BigIntegerField(_("paid (minor units)"))
     refunded = models.BigIntegerField(_("refunded (minor units)"), default=0)
     returned_fee = models.BigIntegerField(_("fee returned (minor units)"), default=0)
+    returned_cost = models.BigIntegerField(_("expected cost returned (minor units)"), default=0)
 
     class Meta:
         verbose_name = _("refund total")
@@ -161,6 +164,8 @@ class Intake(models.Model):
     updated = models.BigIntegerField(_("updated"), default=0)
     unchanged = models.BigIntegerField(_("unchanged"), default=0)
     refused = models.JSONField(_("refused rows"), default=list)
+    refused_count = models.BigIntegerField(_("refused"), default=0)
+    vouchers = models.BigIntegerField(_("vouchers"), default=0)
     received_by = models.CharField(_("received by"), max_length=150, blank=True)
     received_at = models.DateTimeField(_("received at"), auto_now_add=True)
 

@@ -1,0 +1,84 @@
+"""What PostgreSQL itself refuses on transactions, whoever asks (DOMAIN 5; docs/orders.md names each with its test).
+
+A row trigger on the parent, cloned by PostgreSQL to every partition. Rows are inserted by COPY and set-based INSERT,
+which it does not slow down: it looks at changes only.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from payops.core.sql import NO_TRUNCATE, fill
+
+TABLE: Final[str] = "orders_transaction"
+
+SEQUENCES: Final[str] = """
+-- The day in the id makes the number unique; the sequences never go back.
+CREATE SEQUENCE orders_transaction_n MINVALUE 1 MAXVALUE 499999999999 CACHE 1;
+CREATE SEQUENCE orders_own_number MINVALUE 1 CACHE 1;
+"""
+SEQUENCES_REVERSE: Final[str] = "DROP SEQUENCE orders_transaction_n; DROP SEQUENCE orders_own_number;"
+
+GUARD_FUNCTION: Final[str] = """
+CREATE FUNCTION orders_transaction_guard() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, public, pg_temp AS $body$
+DECLARE
+    v_open date;
+BEGIN
+    IF TG_OP = 'DELETE' THEN
+        RAISE EXCEPTION 'transaction % is never removed', OLD.transaction_no USING ERRCODE = 'restrict_violation';
+    END IF;
+    IF (NEW.id, NEW.transaction_no, NEW.kind, NEW.contract_id, NEW.merchant_id, NEW.amount, NEW.currency, NEW.match_key,
+        NEW.origin, NEW.created_at)
+        IS DISTINCT FROM
+       (OLD.id, OLD.transaction_no, OLD.kind, OLD.contract_id, OLD.merchant_id, OLD.amount, OLD.currency, OLD.match_key,
+        OLD.origin, OLD.created_at)
+       OR NEW.original_id IS DISTINCT FROM OLD.original_id
+    THEN
+        RAISE EXCEPTION 'transaction % keeps its number, kind, amount, parties and original', OLD.transaction_no
+            USING ERRCODE = 'restrict_violation';
+    END IF;
+    -- What counts is booked: neither its day nor its fee may move under the voucher.
+    IF OLD.effective_at IS NOT NULL
+       AND (NEW.effective_at, NEW.own_date, NEW.fee) IS DISTINCT FROM (OLD.effective_at, OLD.own_date, OLD.fee)
+    THEN
+        RAISE EXCEPTION 'transaction % counts already: its day and fee stay', OLD.transaction_no
+            USING ERRCODE = 'restrict_violation';
+    END IF;
+    IF NEW.status = OLD.status THEN
+        RETURN NEW;
+    END IF;
+    IF OLD.status = 'created' AND NEW.status <> 'created'
+       OR OLD.status = 'processing' AND NEW.status <> 'created'
+       OR OLD.status = 'unknown' AND NEW.status IN ('succeeded', 'failed', 'closed')
+    THEN
+        RETURN NEW;
+    END IF;
+    -- A lost order that a run recovers: it must start to count now, on the accounting day that is open.
+    IF OLD.status IN ('failed', 'closed') AND NEW.status = 'succeeded'
+       AND OLD.effective_at IS NULL AND NEW.effective_at IS NOT NULL
+    THEN
+        SELECT day INTO v_open FROM accounts_accountingday WHERE state = 'open';
+        IF NEW.own_date = v_open THEN
+            RETURN NEW;
+        END IF;
+    END IF;
+    RAISE EXCEPTION 'transaction % cannot go from % to %', OLD.transaction_no, OLD.status, NEW.status
+        USING ERRCODE = 'restrict_violation';
+END
+$body$;
+"""
+GUARD_FUNCTION_REVERSE: Final[str] = "DROP FUNCTION orders_transaction_guard();"
+
+GUARD_TRIGGERS: Final[list[str]] = [
+    fill(
+        "CREATE TRIGGER forward_only BEFORE UPDATE OR DELETE ON {table}"
+        " FOR EACH ROW EXECUTE FUNCTION orders_transaction_guard();",
+        TABLE,
+    ),
+    fill(NO_TRUNCATE, TABLE),
+]
+GUARD_TRIGGERS_REVERSE: Final[list[str]] = [
+    f"DROP TRIGGER forward_only ON {TABLE};",
+    f"DROP TRIGGER no_truncate ON {TABLE};",
+]

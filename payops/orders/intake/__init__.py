@@ -1,0 +1,1 @@
+"""Intake of the payment core's transactions (FORMATS 8): source → rows → one set-based load."""

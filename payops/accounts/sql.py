@@ -180,3 +180,38 @@ FULL JOIN (
 WHERE coalesce(x.d, 0) <> coalesce(y.d, 0) OR coalesce(x.c, 0) <> coalesce(y.c, 0)
 ORDER BY 1
 """
+
+# --- verifying ---
+
+BROKEN_VOUCHER: Final = """
+SELECT coalesce(v.id, g.voucher) AS voucher, coalesce(g.lines, 0) AS lines, coalesce(v.line_count, 0) AS line_count,
+    coalesce(g.difference, 0) AS difference
+FROM (SELECT id, line_count FROM accounts_voucher WHERE id >= {lo} AND id < {hi}) v
+FULL JOIN (
+    SELECT voucher, sum(lines) AS lines, max(abs(difference)) AS difference
+    FROM (
+        SELECT e.id - e.id %% 1000 AS voucher, count(*) AS lines,
+            sum(CASE e.side WHEN 'D' THEN e.amount ELSE -e.amount END) AS difference
+        FROM accounts_entry e WHERE e.id >= {lo} AND e.id < {hi} GROUP BY 1, e.currency
+    ) c GROUP BY voucher
+) g ON g.voucher = v.id
+WHERE g.lines IS DISTINCT FROM v.line_count OR g.difference <> 0
+ORDER BY 1 LIMIT 1
+"""
+BROKEN_DAY_BALANCE: Final = """
+SELECT a.account_no
+FROM (
+    SELECT account_id, sum(amount) FILTER (WHERE side = 'D') AS debit, sum(amount) FILTER (WHERE side = 'C') AS credit
+    FROM accounts_entry WHERE id >= {lo} AND id < {hi} GROUP BY account_id
+) t
+FULL JOIN (SELECT * FROM accounts_daybalance WHERE day = %(day)s) b ON b.account_id = t.account_id
+FULL JOIN (SELECT account_id, closing FROM accounts_daybalance WHERE day = %(before)s AND closing <> 0) p
+    ON p.account_id = coalesce(b.account_id, t.account_id)
+JOIN accounts_account a ON a.id = coalesce(t.account_id, b.account_id, p.account_id)
+JOIN accounts_subject s ON s.id = a.subject_id
+WHERE coalesce(b.opening, 0) <> coalesce(p.closing, 0)
+    OR coalesce(b.debit, 0) <> coalesce(t.debit, 0) OR coalesce(b.credit, 0) <> coalesce(t.credit, 0)
+    OR coalesce(b.closing, 0) <> coalesce(b.opening, 0)
+        + CASE s.normal_side WHEN 'D' THEN 1 ELSE -1 END * (coalesce(b.debit, 0) - coalesce(b.credit, 0))
+ORDER BY a.id LIMIT 1
+"""

@@ -329,7 +329,8 @@ def test_a_day_is_never_inserted_before_another_or_closed(ledger: dt.date) -> No
         run("INSERT INTO accounts_accountingday (day, state, opened_at, seal) VALUES ('2026-11-15', 'open', now(), '')")
     with refused("PL007"):
         run(
-            "INSERT INTO accounts_accountingday (day, state, opened_at, seal) VALUES ('2026-11-18', 'closed', now(), '')"
+            "INSERT INTO accounts_accountingday (day, state, opened_at, seal)"
+            " VALUES ('2026-11-18', 'closed', now(), '')"
         )
 
 

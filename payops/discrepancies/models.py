@@ -139,6 +139,9 @@ class CaseEvent(models.Model):
     from_state = models.CharField(max_length=14, blank=True)
     to_state = models.CharField(max_length=14, blank=True)
     note = models.TextField(_("note"), blank=True)
+    action = models.ForeignKey(
+        CaseAction, on_delete=models.PROTECT, null=True, blank=True, related_name="events", verbose_name=_("action")
+    )
     voucher_id = models.BigIntegerField(_("voucher"), null=True, blank=True)
     amount = models.BigIntegerField(_("amount (minor units)"), null=True, blank=True)
 

@@ -380,9 +380,7 @@ def test_the_merchant_is_prefilled_from_the_evidence(find, decide, world):
 
 
 def test_a_known_merchants_money_cannot_go_to_another(lost, alice):
-    error = refusal(
-        action_propose, case_id=lost().pk, kind="supplement", params={"merchant_no": "M-B"}, user=alice
-    )
+    error = refusal(action_propose, case_id=lost().pk, kind="supplement", params={"merchant_no": "M-B"}, user=alice)
     assert error.code == "discrepancies.other_merchant"
 
 
@@ -404,9 +402,7 @@ def test_a_refunds_request_number_can_be_given(lost, decide):
 
 
 def test_an_impossible_request_number_is_refused(lost, alice):
-    error = refusal(
-        action_propose, case_id=lost().pk, kind="refund_payer", params={"match_key": "a b"}, user=alice
-    )
+    error = refusal(action_propose, case_id=lost().pk, kind="refund_payer", params={"match_key": "a b"}, user=alice)
     assert error.code == "discrepancies.request_number"
 
 

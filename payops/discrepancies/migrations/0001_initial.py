@@ -22,6 +22,28 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
+            name='CaseAction',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('kind', models.CharField(choices=[('wait', 'Keep waiting'), ('supplement', 'Supplement lost order'), ('refund_payer', 'Refund the payer'), ('loss', 'Accept the loss'), ('recover', 'Recover from the merchant'), ('income', 'Take the surplus to income')], max_length=14, verbose_name='action')),
+                ('params', models.JSONField(default=dict, verbose_name='details')),
+                ('state', models.CharField(choices=[('proposed', 'Proposed'), ('booked', 'Booked'), ('rejected', 'Rejected')], default='proposed', max_length=8, verbose_name='state')),
+                ('amount', models.BigIntegerField(verbose_name='amount (minor units)')),
+                ('batch_no', models.CharField(blank=True, default='', max_length=24, verbose_name='batch')),
+                ('voucher_id', models.BigIntegerField(blank=True, null=True, verbose_name='voucher')),
+                ('transaction_id', models.BigIntegerField(blank=True, null=True, verbose_name='transaction made')),
+                ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='proposed at')),
+                ('booked_at', models.DateTimeField(blank=True, null=True, verbose_name='booked at')),
+                ('approval', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='case_actions', to='approvals.approvalrequest')),
+                ('proposed_by', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
+            ],
+            options={
+                'verbose_name': 'case action',
+                'verbose_name_plural': 'case actions',
+                'ordering': ['id'],
+            },
+        ),
+        migrations.CreateModel(
             name='Discrepancy',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
@@ -66,6 +88,7 @@ class Migration(migrations.Migration):
                 ('note', models.TextField(blank=True, verbose_name='note')),
                 ('voucher_id', models.BigIntegerField(blank=True, null=True, verbose_name='voucher')),
                 ('amount', models.BigIntegerField(blank=True, null=True, verbose_name='amount (minor units)')),
+                ('action', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='events', to='discrepancies.caseaction', verbose_name='action')),
                 ('case', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='events', to='discrepancies.discrepancy')),
             ],
             options={
@@ -74,28 +97,10 @@ class Migration(migrations.Migration):
                 'ordering': ['id'],
             },
         ),
-        migrations.CreateModel(
-            name='CaseAction',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('wait', 'Keep waiting'), ('supplement', 'Supplement lost order'), ('refund_payer', 'Refund the payer'), ('loss', 'Accept the loss'), ('recover', 'Recover from the merchant'), ('income', 'Take the surplus to income')], max_length=14, verbose_name='action')),
-                ('params', models.JSONField(default=dict, verbose_name='details')),
-                ('state', models.CharField(choices=[('proposed', 'Proposed'), ('booked', 'Booked'), ('rejected', 'Rejected')], default='proposed', max_length=8, verbose_name='state')),
-                ('amount', models.BigIntegerField(verbose_name='amount (minor units)')),
-                ('batch_no', models.CharField(blank=True, default='', max_length=24, verbose_name='batch')),
-                ('voucher_id', models.BigIntegerField(blank=True, null=True, verbose_name='voucher')),
-                ('transaction_id', models.BigIntegerField(blank=True, null=True, verbose_name='transaction made')),
-                ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='proposed at')),
-                ('booked_at', models.DateTimeField(blank=True, null=True, verbose_name='booked at')),
-                ('approval', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='case_actions', to='approvals.approvalrequest')),
-                ('proposed_by', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('case', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='actions', to='discrepancies.discrepancy')),
-            ],
-            options={
-                'verbose_name': 'case action',
-                'verbose_name_plural': 'case actions',
-                'ordering': ['id'],
-            },
+        migrations.AddField(
+            model_name='caseaction',
+            name='case',
+            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='actions', to='discrepancies.discrepancy'),
         ),
         migrations.AddIndex(
             model_name='discrepancy',

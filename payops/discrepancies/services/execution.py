@@ -18,7 +18,7 @@ from payops.discrepancies.models import CaseAction, Discrepancy
 from payops.discrepancies.selectors import fingerprint
 from payops.discrepancies.services.bookings import Booking, book
 from payops.discrepancies.services.history import lock_cases, move, tell
-from payops.discrepancies.services.proposals import ACTION, TARGET_CASE
+from payops.discrepancies.services.proposals import ACTION, TARGET_CASE, title_of
 
 LARGE_AMOUNT = 5_000_000
 """Above 50,000.00 the second tier decides (minor units)."""
@@ -60,20 +60,27 @@ def execute(request: ApprovalRequest) -> dict[str, Any]:
         _refuse_changed(case, action, item)
         booking = book(case, action, item["params"], request.checker)
         _mark_booked(case, action, booking)
-        _advance(case, action, booking, request)
+        _advance(case, action, request)
         vouchers.append({"case": case.case_no, "voucher": str(booking.voucher_id or ""), "event": booking.event})
     return {"cases": len(items), "vouchers": vouchers}
 
 
 def proposal_closed(request: ApprovalRequest) -> None:
     """A rejected or withdrawn proposal: its actions are rejected, the cases are open again."""
-    actions = CaseAction.objects.filter(approval=request, state=ActionState.PROPOSED)
-    case_ids = list(actions.values_list("case_id", flat=True))
-    actions.update(state=ActionState.REJECTED)
+    proposed = CaseAction.objects.filter(approval=request, state=ActionState.PROPOSED)
+    actions = {action.case_id: action for action in proposed}
+    proposed.update(state=ActionState.REJECTED)
     what = CaseEventKind.REJECTED if request.status == RequestStatus.REJECTED else CaseEventKind.TAKEN_BACK
-    for case in lock_cases(case_ids).values():
+    for case in lock_cases(actions).values():
         source = move(case, CaseState.OPEN)
-        tell(case, what, by=request.decided_by_name, from_state=source, note=request.decision_note)
+        tell(
+            case,
+            what,
+            by=request.decided_by_name,
+            from_state=source,
+            note=request.decision_note,
+            action=actions[case.pk],
+        )
 
 
 def describe(request: ApprovalRequest) -> Description:
@@ -94,8 +101,9 @@ def describe(request: ApprovalRequest) -> Description:
     if payload["count"] > ROWS_SHOWN:
         rows.append(("…", _("and %(count)d more") % {"count": payload["count"] - ROWS_SHOWN}))
     if request.target_kind == TARGET_CASE:
-        return Description(request.title, "console:case_detail", (int(request.target_id),), rows)
-    return Description(request.title, "console:case_list", (), rows)
+        title = title_of(payload["actions"][0]["case_no"], kind, payload)
+        return Description(title, "console:case_detail", (int(request.target_id),), rows)
+    return Description(title_of("", kind, payload), "console:case_list", (), rows)
 
 
 def _refuse_changed(case: Discrepancy, action: CaseAction, item: dict[str, Any]) -> None:
@@ -129,23 +137,23 @@ def _mark_booked(case: Discrepancy, action: CaseAction, booking: Booking) -> Non
     action.voucher_id, action.transaction_id = booking.voucher_id, booking.transaction_id
 
 
-def _advance(case: Discrepancy, action: CaseAction, booking: Booking, request: ApprovalRequest) -> None:
+def _advance(case: Discrepancy, action: CaseAction, request: ApprovalRequest) -> None:
     """Waiting returns the case to open; anything else emptied the suspense, so the case closes."""
     checker, note = request.checker, request.decision_note
     if action.kind == ActionKind.WAIT:
         source = move(case, CaseState.OPEN, wait_until=parse_date(action.params["until"]))
-        tell(case, CaseEventKind.WAITING, by=checker, from_state=source, note=action.params["until"])
+        tell(case, CaseEventKind.WAITING, by=checker, from_state=source, note=note, action=action)
         return
     source = move(case, CaseState.BOOKED, suspense=0)
-    told = "" if booking.event is None else str(booking.event.label)
     tell(
         case,
         CaseEventKind.BOOKED,
         by=checker,
         from_state=source,
-        voucher_id=booking.voucher_id,
+        voucher_id=action.voucher_id,
         amount=action.amount,
-        note=f"{told}: {note}" if note else told,
+        note=note,
+        action=action,
     )
     source = move(case, CaseState.CLOSED, closed_at=timezone.now(), wait_until=None)
     tell(case, CaseEventKind.CLOSED, by=checker, from_state=source)

@@ -118,55 +118,47 @@ def _create(
     )
     action.save(force_insert=True)
     source = move(case, CaseState.PROPOSED)
-    tell(case, CaseEventKind.PROPOSED, by=user, from_state=source, amount=action.amount, note=_told(action, note))
+    tell(case, CaseEventKind.PROPOSED, by=user, from_state=source, amount=action.amount, note=note, action=action)
     return action
-
-
-def _told(action: CaseAction, note: str) -> str:
-    label = str(action.get_kind_display())
-    return f"{label}: {note}" if note else label
 
 
 def _submit(kind: str, target_id: str, actions: list[CaseAction], user: User, note: str) -> ApprovalRequest:
     first = actions[0]
-    currency = first.case.currency
     total = sum(abs(action.amount) for action in actions)
-    what = str(first.get_kind_display())
-    if kind == TARGET_CASE:
-        title = f"{first.case.case_no}: {what}, {format_amount(total, currency)} {currency}"
-    else:
-        title = _("%(count)d cases: %(what)s, %(total)s %(currency)s") % {
-            "count": len(actions),
-            "what": what,
-            "total": format_amount(total, currency),
-            "currency": currency,
-        }
+    payload = {
+        "kind": first.kind,
+        "currency": first.case.currency,
+        "count": len(actions),
+        "total": total,
+        "actions": [
+            {
+                "action": action.pk,
+                "case": action.case_id,
+                "case_no": action.case.case_no,
+                "amount": action.amount,
+                "params": action.params,
+            }
+            for action in actions
+        ],
+    }
     return request_submit(
         action=ACTION,
         target_kind=kind,
         target_id=target_id,
-        payload={
-            "kind": first.kind,
-            "currency": currency,
-            "count": len(actions),
-            "total": total,
-            "actions": [
-                {
-                    "action": action.pk,
-                    "case": action.case_id,
-                    "case_no": action.case.case_no,
-                    "amount": action.amount,
-                    "params": action.params,
-                }
-                for action in actions
-            ],
-        },
+        payload=payload,
         amount=total,
-        currency=currency,
-        title=title,
+        currency=first.case.currency,
+        title=title_of(first.case.case_no if kind == TARGET_CASE else "", ActionKind(first.kind), payload),
         reason=note,
         maker=user,
     )
+
+
+def title_of(case_no: str, kind: ActionKind, payload: Mapping[str, Any]) -> str:
+    """One line for a proposal in the reader's language; without a case number it stands for all its cases."""
+    currency = payload["currency"]
+    what = case_no or _("%(count)d cases") % {"count": payload["count"]}
+    return f"{what}: {kind.label}, {format_amount(payload['total'], currency)} {currency}"
 
 
 def _attach(actions: list[CaseAction], request: ApprovalRequest) -> None:

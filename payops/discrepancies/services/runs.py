@@ -77,6 +77,10 @@ def _end(case_ids: Iterable[int], to: CaseState, what: CaseEventKind, note: str)
     wanted = list(case_ids)
     _overtake_proposals(wanted, note)
     cases = lock_cases(wanted)
+    if any(case.state == CaseState.PROPOSED for case in cases.values()):
+        # Proposed between the two statements; no further proposal can come while the cases are locked.
+        _overtake_proposals(wanted, note)
+        cases = lock_cases(wanted)
     for case in cases.values():
         if case.state == to:
             continue

@@ -225,10 +225,19 @@ def fingerprint(case: Discrepancy) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True, cls=DjangoJSONEncoder).encode()).hexdigest()
 
 
-def merchant_of(case: Discrepancy) -> Merchant | None:
-    """The merchant the case concerns: its own field, else the number our side or the channel's line gives."""
+def certain_merchant_of(case: Discrepancy) -> Merchant | None:
+    """The merchant our own books name, which nobody may exchange for another: the case's own, or our row's."""
     if case.merchant is not None:
         return case.merchant
+    row = own_row(case)
+    return row.merchant if row else None
+
+
+def merchant_of(case: Discrepancy) -> Merchant | None:
+    """The merchant to begin with: the certain one, else the number the evidence of either side gives."""
+    certain = certain_merchant_of(case)
+    if certain is not None:
+        return certain
     for side in ("own", "channel"):
         number = (case.evidence.get(side) or {}).get("merchant_no")
         merchant = Merchant.objects.filter(merchant_no=number).first() if number else None

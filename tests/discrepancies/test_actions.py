@@ -384,6 +384,23 @@ def test_a_known_merchants_money_cannot_go_to_another(lost, alice):
     assert error.code == "discrepancies.other_merchant"
 
 
+def test_the_merchant_of_our_own_row_is_certain(find, decide, paid, alice, world):
+    row = paid("1")
+    case = find(CaseKind.AMOUNT, 300, transaction_id=row.pk)
+    error = refusal(action_propose, case_id=case.pk, kind="supplement", params={"merchant_no": "M-B"}, user=alice)
+    assert error.code == "discrepancies.other_merchant"
+    before = pending(world.a)
+    decide(case, ActionKind.SUPPLEMENT)
+    assert pending(world.a) == before + 300
+
+
+def test_a_refund_of_surplus_points_to_the_payment_it_gives_back(find, decide, paid):
+    row = paid("1")
+    case = find(CaseKind.DUPLICATE_CHANNEL, row.amount, transaction_id=row.pk)
+    action = decide(case, ActionKind.REFUND_PAYER)
+    assert Transaction.objects.get(pk=action.transaction_id).original_id == row.pk
+
+
 def test_loss_and_income_need_a_reason(find, alice):
     error = refusal(action_propose, case_id=find(CaseKind.OWN_ONLY, -1).pk, kind="loss", params={}, user=alice)
     assert error.code == "discrepancies.note_missing"
@@ -454,6 +471,16 @@ def test_a_failed_refund_of_a_surplus_opens_the_case_again(lost, decide, world):
     assert surplus(world.wechat) == 10000
     second = decide(case, ActionKind.SUPPLEMENT)
     assert (second.state, pending(world.a)) == ("booked", 10000)
+
+
+def test_history_and_approval_page_speak_the_readers_language(lost, decide):
+    """Codes are stored, words are chosen by whoever reads."""
+    from payops.approvals.selectors import describe
+
+    action = decide(lost(10000), ActionKind.WAIT, days=2)
+    assert [event.action_id for event in action.case.events.all()] == [None, action.pk, action.pk]
+    description = describe(request_of(action))
+    assert description.title == f"{action.case.case_no}: Keep waiting, 100.00 CNY"
 
 
 def test_the_evidence_on_the_approval_page(lost, alice):

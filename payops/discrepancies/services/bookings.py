@@ -23,6 +23,8 @@ from payops.identity.choices import Role
 from payops.identity.models import User
 from payops.merchants.selectors import merchant_get
 from payops.orders import services as orders
+from payops.orders.choices import Kind
+from payops.orders.models import Transaction
 
 SOURCE_KIND = "case_action"
 # The settlement account cannot or may not give the money: the merchant owes it instead.
@@ -82,7 +84,7 @@ def _refund_payer(case: Discrepancy, action: CaseAction, params: dict[str, Any],
         contract=case.contract,
         merchant=merchant_get(params["merchant_no"]),
         amount=abs(action.amount),
-        original_id=row.pk if row else None,
+        original_id=_paid_row_id(row),
         match_key=params["match_key"],
         username=checker.username,
     )
@@ -158,6 +160,13 @@ def _only_finance(case: Discrepancy, checker: User) -> None:
             _("Case %(case)s: only finance can accept a loss.") % {"case": case.case_no},
             {"case": case.pk, "username": checker.username},
         )
+
+
+def _paid_row_id(row: Transaction | None) -> int | None:
+    """What the refund gives back: our row, or the payment behind it where our row is a refund itself."""
+    if row is None:
+        return None
+    return row.original_id if row.kind == Kind.REFUND else row.pk
 
 
 def _occurred_at(case: Discrepancy, channel: Mapping[str, Any]) -> dt.datetime:

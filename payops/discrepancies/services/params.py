@@ -13,7 +13,7 @@ from payops.core.errors import PayopsError
 from payops.discrepancies.choices import ActionKind
 from payops.discrepancies.models import Discrepancy
 from payops.discrepancies.rules import NEEDS_MERCHANT
-from payops.discrepancies.selectors import merchant_of, reference_day
+from payops.discrepancies.selectors import certain_merchant_of, merchant_of, reference_day
 from payops.merchants.models import Merchant
 
 DEFAULT_WAIT_DAYS = 1
@@ -81,11 +81,12 @@ def _merchant(case: Discrepancy, kind: ActionKind, given: Mapping[str, Any]) -> 
             {"case": case.pk, "merchant_no": number},
         )
     # Money of one merchant's own row must not be credited to, or taken from, another by a slip of the keyboard.
-    if case.merchant is not None and case.merchant != merchant:
+    certain = certain_merchant_of(case)
+    if certain is not None and certain != merchant:
         raise PayopsError(
             "discrepancies.other_merchant",
             _("Case %(case)s concerns merchant %(known)s, not %(given)s.")
-            % {"case": case.case_no, "known": case.merchant.merchant_no, "given": number},
+            % {"case": case.case_no, "known": certain.merchant_no, "given": number},
             {"case": case.pk, "merchant_no": number},
         )
     return merchant

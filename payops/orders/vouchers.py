@@ -35,6 +35,8 @@ def postings_due(lo: int, hi: int, own_date: dt.date, *, join: str = "") -> Iter
     owners: dict[tuple[str, str], dict[str, str]] = {}
     with connection.chunked_cursor() as cursor:
         cursor.itersize = 10_000
+        # All rows will be read: a plan that is quick to the first ones only would be the wrong one.
+        cursor.connection.execute("SET LOCAL cursor_tuple_fraction = 1")
         cursor.execute(sql.DUE.format(LO=int(lo), HI=int(hi), JOIN=join), [own_date])
         for transaction_id, event, amount, currency, business_date, merchant_no, contract in cursor:
             key = (merchant_no, contract)

@@ -1,0 +1,1 @@
+"""Bill files: kept as received, checked, loaded into lines, accepted, held or rejected (DOMAIN 6)."""

@@ -1,0 +1,75 @@
+"""Reads of bill files and their lines."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Final
+
+from django.utils.translation import gettext as _
+
+from payops.channels.bills.store import full_path
+from payops.channels.choices import FileState
+from payops.channels.formats import Expectation, Source, raw_line
+from payops.channels.models import BillFile, BillLine, ChannelContract
+from payops.core.errors import PayopsError
+from payops.core.ids import DAY_STEP, day_floor, day_of
+
+FILE_STEP: Final = 10**8
+"""Ids a file has for its lines."""
+
+
+def contract_by_code(code: str) -> ChannelContract:
+    """The contract a command or form names; PayopsError 'channels.unknown_contract' lists those there are."""
+    contract = ChannelContract.objects.select_related("channel").filter(code=code).first()
+    if contract is None:
+        known = list(ChannelContract.objects.values_list("code", flat=True)[:20])
+        raise PayopsError(
+            "channels.unknown_contract",
+            _("Channel “%(code)s” is not set up. Known: %(known)s. Check the name or load the set-up file.")
+            % {"code": code, "known": ", ".join(known) or "–"},
+            {"code": code, "known": known},
+        )
+    return contract
+
+
+def accepted_file(contract: ChannelContract, day: dt.date, batch: int = 1) -> BillFile | None:
+    """The file a run of this channel day works on, None until one is accepted."""
+    return BillFile.objects.filter(contract=contract, channel_date=day, batch=batch, state=FileState.ACCEPTED).first()
+
+
+def line_range(bill_file: BillFile) -> tuple[int, int]:
+    """Half-open range of the ids of a file's lines; empty for a file without lines."""
+    if bill_file.day_file_no is None:
+        return 0, 0
+    lo = day_floor(bill_file.channel_date) + bill_file.day_file_no * FILE_STEP
+    return lo, lo + FILE_STEP
+
+
+def file_of_line(line_id: int) -> BillFile:
+    """The file a line belongs to, read from its id."""
+    return BillFile.objects.get(channel_date=day_of(line_id), day_file_no=line_id % DAY_STEP // FILE_STEP)
+
+
+def expectation_of(bill_file: BillFile) -> Expectation:
+    """What the file has to be, from its contract."""
+    contract = bill_file.contract
+    return Expectation(
+        account=contract.account_no,
+        channel_date=bill_file.channel_date,
+        file_name=bill_file.original_name,
+        currency=contract.currency,
+        options=contract.format_options or {},
+    )
+
+
+def source_of(bill_file: BillFile) -> Source:
+    """The kept bytes."""
+    return Source.of(full_path(bill_file.stored_path), bill_file.original_name)
+
+
+def bill_line_raw(line: BillLine) -> str:
+    """The line as the channel wrote it, payers and cards masked."""
+    bill_file = file_of_line(line.pk)
+    return raw_line(
+        source_of(bill_file), expectation_of(bill_file), line.line_no, format_code=bill_file.contract.bill_format
+    )

@@ -1,0 +1,362 @@
+"""Bill files from receipt to acceptance (DOMAIN 6): keep, recognise, check, load lines, accept, hold or reject."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+from os import PathLike
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+from django.conf import settings
+from django.db import DataError, connection, transaction
+from django.db.models import Max
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from payops.channels.bills.selectors import FILE_STEP, expectation_of, line_range, source_of
+from payops.channels.bills.store import keep
+from payops.channels.choices import FileState
+from payops.channels.formats import BILL_COPY_COLUMNS, FormatError, KindSums, Limits, Reader, Source, get_format, unwrap
+from payops.channels.models import BillFile, BillLine, ChannelContract
+from payops.core import audit
+from payops.core.copying import copy_text
+from payops.core.errors import PayopsError
+from payops.core.locks import xact_lock
+from payops.core.partitions import ensure_day, own_partition, own_partition_name, partition_name
+from payops.core.sql import quote_table
+
+LOCK: Final = "channels.bill"
+OWN_PARTITION_LINES: Final = 500_000
+FIRST_OWN_NUMBER: Final = 5_000
+LAST_NUMBER: Final = 9_999
+_PIECE: Final = 1 << 20
+
+_take_over_checks: list[Callable[[BillFile], bool]] = []
+
+
+def register_take_over_check(check: Callable[[BillFile], bool]) -> None:
+    """`check(accepted_file)` answers whether work stands on it, so that a re-issue must be taken over by a person."""
+    if check not in _take_over_checks:
+        _take_over_checks.append(check)
+
+
+# --- receiving --------------------------------------------------------------------------------------------------------
+
+
+def bill_receive(
+    *,
+    contract: ChannelContract,
+    channel_date: dt.date,
+    stream: str | PathLike[str] | BinaryIO,
+    name: str = "",
+    source: str = "upload",
+    user: str = "",
+    batch: int = 1,
+) -> BillFile:
+    """Keep a file as received and register it for its contract and channel day; nothing is read from it yet.
+
+    A file whose bytes are registered already for the day is recognised by its digest: the existing row comes back with
+    `duplicate` True. Otherwise it becomes version n + 1. A rejected file may be sent again.
+    """
+    name = Path(name or (stream if not hasattr(stream, "read") else "bill")).name  # type: ignore[arg-type]
+    stored = keep(stream, name=name)
+    with transaction.atomic():
+        xact_lock(LOCK, f"{contract.pk}/{channel_date}/{batch}")
+        files = BillFile.objects.filter(contract=contract, channel_date=channel_date, batch=batch)
+        existing = files.filter(sha256=stored.sha256).exclude(state=FileState.REJECTED).first()
+        if existing is not None:
+            existing.duplicate = True
+            return existing
+        bill_file = BillFile.objects.create(
+            contract=contract,
+            channel_date=channel_date,
+            batch=batch,
+            version=(files.aggregate(last=Max("version"))["last"] or 0) + 1,
+            original_name=name[-200:],
+            stored_path=stored.path,
+            sha256=stored.sha256,
+            size=stored.size,
+            source=source,
+            received_by=str(user),
+        )
+        audit.record(
+            username=str(user) or "system",
+            action="channels.bill_received",
+            object_kind="channels.billfile",
+            object_id=bill_file.pk,
+            detail={"contract": contract.code, "day": channel_date.isoformat(), "sha256": stored.sha256},
+        )
+    bill_file.duplicate = False
+    return bill_file
+
+
+def bill_load(
+    *,
+    contract: ChannelContract,
+    channel_date: dt.date,
+    stream: str | PathLike[str] | BinaryIO,
+    name: str = "",
+    source: str = "upload",
+    user: str = "",
+    batch: int = 1,
+) -> BillFile:
+    """`bill_receive` and `bill_parse` in one; look at `state`, `error_message` and `duplicate` of what comes back."""
+    bill_file = bill_receive(
+        contract=contract,
+        channel_date=channel_date,
+        stream=stream,
+        name=name,
+        source=source,
+        user=user,
+        batch=batch,
+    )
+    parsed = bill_parse(bill_file.pk)
+    parsed.duplicate = bill_file.duplicate
+    return parsed
+
+
+# --- parsing ----------------------------------------------------------------------------------------------------------
+
+
+def bill_parse(bill_file_id: int) -> BillFile:
+    """Read a received file into bill lines and decide its state; one that is past `received` comes back as it is.
+
+    rejected: a check of the whole file failed; no line of it is kept, `error_code` and `error_message` say why.
+    held: lines that cannot be read (`bad_lines`), or a re-issue of a file that work stands on; a person decides.
+    accepted: everything read; `proven` when the file's own totals agree.
+    All of it is one transaction: a killed load leaves the file received.
+    """
+    with transaction.atomic():
+        bill_file = BillFile.objects.select_for_update(of=("self",)).select_related("contract").get(pk=bill_file_id)
+        if bill_file.state != FileState.RECEIVED:
+            return bill_file
+        try:
+            with transaction.atomic():
+                reader = _load_lines(bill_file)
+        except FormatError as error:
+            _reject(bill_file, error.code, str(error))
+        except DataError as error:
+            _reject(
+                bill_file,
+                "bill.unstorable",
+                _("A value of the file does not fit where it belongs: %s. Check that it is the bill of this channel.")
+                % str(error).splitlines()[0],
+            )
+        else:
+            _take_figures(bill_file, reader)
+            _decide(bill_file)
+        bill_file.save()
+    return bill_file
+
+
+def _reject(bill_file: BillFile, code: str, message: str) -> None:
+    bill_file.state = FileState.REJECTED
+    bill_file.error_code, bill_file.error_message = code[:60], message
+    bill_file.day_file_no = None
+    bill_file.decided_at = timezone.now()
+
+
+def _load_lines(bill_file: BillFile) -> Reader:
+    contract = bill_file.contract
+    source = source_of(bill_file)
+    limits = Limits(max_bytes=settings.PAYOPS_MAX_UNPACKED_BYTES)
+    big = _has_many_lines(source, limits)
+    reader = get_format(contract.bill_format).open(source, expectation_of(bill_file))
+    bill_file.day_file_no = _next_number(bill_file.channel_date, big=big)
+    lo, hi = line_range(bill_file)
+    ensure_day(bill_file.channel_date, only=[BillLine])
+    chunks = _bounded(reader, reader.copy_chunks(lo, contract.pk))
+    if big:
+        with own_partition(BillLine, lo, hi, name=own_partition_name(BillLine, lo)) as table:
+            copy_text(table, BILL_COPY_COLUMNS, chunks)
+            _refuse_repeats(table, lo, hi, reader)
+    else:
+        table = partition_name(BillLine, bill_file.channel_date)
+        copy_text(table, BILL_COPY_COLUMNS, chunks)
+        _refuse_repeats(table, lo, hi, reader)
+    return reader
+
+
+def _has_many_lines(source: Source, limits: Limits) -> bool:
+    """Whether any member has the lines that make a partition of its own worth it; stops counting there."""
+    for member in unwrap(source, limits):
+        lines = 0
+        with member.open() as stream:
+            while lines < OWN_PARTITION_LINES and (piece := stream.read(_PIECE)):
+                lines += piece.count(b"\n")
+        if lines >= OWN_PARTITION_LINES:
+            return True
+    return False
+
+
+def _next_number(day: dt.date, *, big: bool) -> int:
+    """The file's number within the day: below 5,000 in the common partition, from there in one of its own."""
+    xact_lock(LOCK, f"numbers/{day}")
+    first, last = (FIRST_OWN_NUMBER, LAST_NUMBER) if big else (0, FIRST_OWN_NUMBER - 1)
+    used = BillFile.objects.filter(channel_date=day, day_file_no__range=(first, last)).aggregate(
+        last=Max("day_file_no")
+    )["last"]
+    number = first if used is None else used + 1
+    if number > last:
+        raise FormatError(
+            "bill.too_many_files",
+            _("The day %(day)s already has %(count)d files. Load what belongs together as one file.")
+            % {"day": day, "count": last - first + 1},
+            {"day": day.isoformat()},
+        )
+    return number
+
+
+def _bounded(reader: Reader, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    limit = min(settings.PAYOPS_MAX_BILL_LINES, FILE_STEP - 1)
+    for chunk in chunks:
+        if reader.line_count > limit:
+            raise FormatError(
+                "bill.too_many_lines",
+                _("The file has more than %(limit)d lines and is rejected.") % {"limit": limit},
+                {"limit": limit},
+            )
+        yield chunk
+
+
+def _refuse_repeats(table: str, lo: int, hi: int, reader: Reader) -> None:
+    """Set-based: one grouped pass over the 64-bit row keys; only a hit looks at the rows themselves."""
+    name = quote_table(table)
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL work_mem = '64MB'")
+        cursor.execute(
+            f"SELECT row_hash FROM {name} WHERE id >= %s AND id < %s"  # noqa: S608 - our own table name
+            " GROUP BY row_hash HAVING count(*) > 1 LIMIT 100",
+            [lo, hi],
+        )
+        hashes = [value for (value,) in cursor.fetchall()]
+        if not hashes:
+            return
+        # Different keys may share a hash once in a few hundred million files; equal ones share the trade as well.
+        cursor.execute(
+            "SELECT min(trade_no), array_agg(id - %s ORDER BY id)"  # noqa: S608 - our own table name
+            f" FROM {name} WHERE id >= %s AND id < %s AND row_hash = ANY (%s)"
+            " GROUP BY row_hash, trade_no, kind, request_no HAVING count(*) > 1 ORDER BY min(id) LIMIT 10",
+            [lo, lo, hi, hashes],
+        )
+        repeats = cursor.fetchall()
+    if repeats:
+        trade_no, lines = repeats[0]
+        numbers = ", ".join(str(line + reader.header_lines) for line in lines[:10])
+        raise FormatError(
+            "bill.duplicate_row",
+            _("Lines %(lines)s are the same row (%(key)s). The file is rejected; fetch it again from the channel.")
+            % {"lines": numbers, "key": trade_no},
+            {"repeats": [{"trade_no": trade, "lines": rows[:10]} for trade, rows in repeats]},
+        )
+
+
+def _take_figures(bill_file: BillFile, reader: Reader) -> None:
+    bill_file.line_count = reader.line_count
+    bill_file.proven = reader.totals.proven
+    bill_file.bad_lines = [line.as_dict() for line in reader.bad_lines]
+    totals: dict[str, Any] = {kind: sums._asdict() for kind, sums in reader.sums_by_kind.items()}
+    totals["all"] = _sum(reader.sums_by_kind)._asdict()
+    others = {
+        currency: _sum(kinds)._asdict()
+        for currency, kinds in reader.sums_by_currency.items()
+        if currency != bill_file.contract.currency
+    }
+    if others:
+        totals["other_currencies"] = others
+    totals["control"] = [{"name": name, **figures} for name, figures in reader.totals.as_dict().items()]
+    bill_file.totals = totals
+
+
+def _sum(kinds: dict[str, KindSums]) -> KindSums:
+    return KindSums(*(sum(part) for part in zip(*kinds.values(), strict=True))) if kinds else KindSums(0, 0, 0, 0)
+
+
+# --- deciding ---------------------------------------------------------------------------------------------------------
+
+
+def _decide(bill_file: BillFile) -> None:
+    if bill_file.bad_lines:
+        first = bill_file.bad_lines[0]
+        bill_file.state = FileState.HELD
+        bill_file.error_code = "bill.unreadable_lines"
+        bill_file.error_message = _(
+            "%(count)d lines cannot be read, first row %(row)s: %(reason)s "
+            "Send a corrected file, or propose to accept it without them."
+        ) % {"count": len(bill_file.bad_lines), "row": first["line_no"], "reason": first["message"]}
+        return
+    previous = _accepted(bill_file)
+    if previous is not None and any(check(previous) for check in _take_over_checks):
+        bill_file.state = FileState.HELD
+        bill_file.error_code = "bill.needs_take_over"
+        bill_file.error_message = _(
+            "Version %(old)d of this day is reconciled already. Compare both and take version %(new)d over explicitly."
+        ) % {"old": previous.version, "new": bill_file.version}
+        return
+    _accept(bill_file, previous)
+
+
+def _accepted(bill_file: BillFile) -> BillFile | None:
+    return (
+        BillFile.objects.select_for_update(of=("self",))
+        .filter(
+            contract_id=bill_file.contract_id,
+            channel_date=bill_file.channel_date,
+            batch=bill_file.batch,
+            state=FileState.ACCEPTED,
+        )
+        .exclude(pk=bill_file.pk)
+        .first()
+    )
+
+
+def _accept(bill_file: BillFile, previous: BillFile | None) -> None:
+    if previous is not None:
+        previous.state = FileState.SUPERSEDED
+        previous.decided_at = timezone.now()
+        previous.save(update_fields=["state", "decided_at"])
+    bill_file.state = FileState.ACCEPTED
+    bill_file.decided_at = timezone.now()
+
+
+def bill_take_over(*, bill_file_id: int, user: str) -> BillFile:
+    """Let a held file without unreadable lines replace the accepted version; the day is then to be run again."""
+    return _release(bill_file_id, user=user, action="channels.bill_taken_over", with_bad_lines=False)
+
+
+def bill_accept_without_bad_lines(*, bill_file_id: int, user: str) -> BillFile:
+    """Accept a held file without its unreadable lines; executed by the approval `channels.bill_accept_held`."""
+    return _release(bill_file_id, user=user, action="channels.bill_accepted_without_lines", with_bad_lines=True)
+
+
+def _release(bill_file_id: int, *, user: str, action: str, with_bad_lines: bool) -> BillFile:
+    with transaction.atomic():
+        bill_file = BillFile.objects.select_for_update(of=("self",)).select_related("contract").get(pk=bill_file_id)
+        if bill_file.state != FileState.HELD or bool(bill_file.bad_lines) != with_bad_lines:
+            raise PayopsError(
+                "bill.not_held",
+                _("File %(name)s is %(state)s; there is nothing to decide. Reload the page.")
+                % {"name": bill_file.original_name, "state": bill_file.get_state_display()},
+                {"bill_file_id": bill_file.pk, "state": bill_file.state},
+            )
+        newest = BillFile.objects.filter(
+            contract_id=bill_file.contract_id, channel_date=bill_file.channel_date, batch=bill_file.batch,
+            state=FileState.ACCEPTED, version__gt=bill_file.version,
+        )  # fmt: skip
+        if newest.exists():
+            raise PayopsError(
+                "bill.newer_accepted",
+                _("A newer version of this day is accepted already. This one stays as it is."),
+                {"bill_file_id": bill_file.pk},
+            )
+        _accept(bill_file, _accepted(bill_file))
+        bill_file.save(update_fields=["state", "decided_at"])
+        audit.record(
+            username=user,
+            action=action,
+            object_kind="channels.billfile",
+            object_id=bill_file.pk,
+            detail={"bad_lines": len(bill_file.bad_lines)},
+        )
+    return bill_file

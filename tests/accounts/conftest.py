@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from payops.accounts import checks, rules, selectors, services
 from payops.accounts import posting as posting_module
-from payops.accounts import rules, selectors, services
 from payops.accounts.chart import dotted
 from payops.accounts.choices import Event, OwnerKind
 from payops.accounts.models import Voucher
@@ -18,6 +18,12 @@ from payops.accounts.posting import Posting
 MONDAY = dt.date(2026, 11, 16)
 TUESDAY = dt.date(2026, 11, 17)
 OWNERS = {"merchant": "M-A", "channel": "wx", "bank": "R1", "own_bank": "O1"}
+
+
+@pytest.fixture(autouse=True)
+def _only_the_ledgers_own_checks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Apps above the ledger register theirs; these books have no cases and files to compare with."""
+    monkeypatch.setattr(checks, "_registered", {})
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,1 @@
+"""Bank receipts: the lines of the institution's bank statements (FORMATS 8)."""

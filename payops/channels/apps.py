@@ -10,3 +10,9 @@ class ChannelsConfig(AppConfig):
     name = "payops.channels"
     label = "channels"
     verbose_name = _("Channels")
+
+    def ready(self) -> None:
+        """What of this app needs a second person is made known to approvals."""
+        from payops.channels.bills import approvals
+
+        approvals.register()

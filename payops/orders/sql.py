@@ -182,8 +182,8 @@ WITH refund AS (
     LEFT JOIN orders_clearingwatermark w ON w.merchant_id = o.merchant_id AND w.contract_id = o.contract_id
     WHERE p.is_new AND p.kind IN ({Kind.REFUND}, {Kind.VOID})
 ), running AS (
-    SELECT *, before + sum(CASE WHEN counted THEN amount ELSE 0 END) OVER (PARTITION BY original_id ORDER BY line)
-        AS refunded
+    SELECT *, (before + sum(CASE WHEN counted THEN amount ELSE 0 END)
+        OVER (PARTITION BY original_id ORDER BY line))::bigint AS refunded
     FROM refund
 ), due AS (
     SELECT *, {_returned("original_fee", "policy")} AS fee_due, {_returned("original_cost", "cost_policy")} AS cost_due

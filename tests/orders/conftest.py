@@ -45,9 +45,7 @@ def _merchant(number: str, package: FeePackage) -> Merchant:
         customer_no=f"C-{number}", name=number, certificate_no=number, certificate_index=number
     )
     merchant = Merchant.objects.create(merchant_no=number, customer=customer, name=number)
-    MerchantProduct.objects.create(
-        merchant=merchant, product="qr", package=package, effective_from=dt.date(2026, 1, 1)
-    )
+    MerchantProduct.objects.create(merchant=merchant, product="qr", package=package, effective_from=dt.date(2026, 1, 1))
     ledger.open_merchant_accounts(number)
     return merchant
 
@@ -74,7 +72,7 @@ def build_world() -> World:
             "WECHAT", reserve, account_no="1699999901", bill_format="wechat_trade", refund_date="acceptance",
             cost_package=cost,
         ),
-        alipay=_contract("ALIPAY", reserve, account_no="20889900112233440156", bill_format="alipay_business"),
+        alipay=_contract("ALIPAY", reserve, account_no="20889900112233440156", bill_format="alipay_trade"),
         a=_merchant("M-A", fee),
         b=_merchant("M-B", fee),
     )  # fmt: skip

@@ -24,7 +24,7 @@ from payops.core.partitions import ensure_day, partition_name
 from payops.merchants.models import Merchant
 from payops.orders import sql, vouchers
 from payops.orders.intake.rows import COPY_COLUMNS, KIND_TEXTS, Days, RowReader
-from payops.orders.intake.source import FileError, Received, Row, RowError, read_rows, receive
+from payops.orders.intake.source import FileError, Received, Row, RowError, read_rows, receive, storable
 from payops.orders.models import Intake, IntakeState, Transaction
 from payops.orders.returns import refund_return_create
 
@@ -87,7 +87,7 @@ def transactions_load(*, source: str | PathLike[str] | BinaryIO, name: str = "",
 
 def _load(received: Received, user: str) -> Intake:
     intake = Intake(
-        source_name=received.name[-200:], sha256=received.sha256, size=received.size, received_by=user,
+        source_name=storable(received.name)[-200:], sha256=received.sha256, size=received.size, received_by=user,
         state=IntakeState.REFUSED,
     )  # fmt: skip
     try:
@@ -114,7 +114,7 @@ def _file_fault(error: PayopsError) -> dict[str, Any]:
         "field": "",
         "value": "",
         "code": error.code,
-        "reason": str(error.message),
+        "reason": storable(str(error.message)),
     }
 
 

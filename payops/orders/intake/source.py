@@ -67,6 +67,11 @@ _SPOOL: Final = 8 << 20
 Row = tuple[int, Sequence[str]]
 
 
+def storable(text: str) -> str:
+    """The text with what PostgreSQL keeps in no JSON, null and lone surrogates, replaced by the sign for that."""
+    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+
+
 class RowError(PayopsError):
     """One row that cannot be taken; `field` and `value` say what is wrong with it."""
 
@@ -79,9 +84,9 @@ class RowError(PayopsError):
         return {
             "line": self.line,
             "field": self.field,
-            "value": self.value[:200],
+            "value": storable(self.value[:200]),
             "code": self.code,
-            "reason": str(self.message),
+            "reason": storable(str(self.message)),
         }
 
 

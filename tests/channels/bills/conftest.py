@@ -34,7 +34,7 @@ def wechat(db: None) -> ChannelContract:
 @pytest.fixture
 def alipay(db: None) -> ChannelContract:
     """Alipay."""
-    return contract("ALIPAY", "alipay_business", "20889900112233440156")
+    return contract("ALIPAY", "alipay_trade", "20889900112233440156")
 
 
 @pytest.fixture

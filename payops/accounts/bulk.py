@@ -128,6 +128,7 @@ class _Batch:
         self.combos: list[_Combo] = []
         self.index: dict[tuple[Any, ...], int] = {}
         self.rules: dict[int, CompiledRule] = {}
+        self.taken = 0
         self.skipped = 0
         self.empty = 0
 
@@ -202,6 +203,7 @@ class _Batch:
                 cursor.execute(sql.KEYS_TAKEN, parameters)
                 taken = {row[0] for row in cursor.fetchall()}
                 self.skipped += count - len(taken)
+            self.taken += count if taken is None else len(taken)
         return [
             (combo, voucher, source, memo, amounts)
             for (combo, source, memo, amounts), voucher in zip(prepared, vouchers, strict=True)
@@ -235,16 +237,16 @@ class _Batch:
     # --- second pass: vouchers, entries, balances ---
 
     def _write_all(self, chunks: Iterable[list[_Prepared]]) -> PostManyResult:
-        posted = 0
+        if not self.taken:
+            return PostManyResult(0, self.skipped, self.empty)
         accounts = self._lock_accounts()
         voucher_table, entry_table = partition_name(Voucher, self.day), partition_name(Entry, self.day)
         for chunk in chunks:
             if chunk:
                 copy_text(voucher_table, VOUCHER_COLUMNS, self._voucher_text(chunk))
                 copy_text(entry_table, ENTRY_COLUMNS, self._entry_text(chunk))
-                posted += len(chunk)
         _write_balances(accounts)
-        return PostManyResult(posted, self.skipped, self.empty)
+        return PostManyResult(self.taken, self.skipped, self.empty)
 
     def _voucher_text(self, chunk: list[_Prepared]) -> Iterator[bytes]:
         combos = self.combos

@@ -107,8 +107,10 @@ BEGIN
     PERFORM accounts_require_open_days(CASE WHEN v_lo / 1000000000000 = v_hi / 1000000000000
         THEN ARRAY[(v_lo / 1000000000000)::integer]
         ELSE ARRAY(SELECT DISTINCT (id / 1000000000000)::integer FROM new_vouchers ORDER BY 1) END);
+    -- OFFSET 0: always a look-up by key, whatever the statistics of a growing table say.
     SELECT v.id INTO v_bad FROM new_vouchers v
-        LEFT JOIN accounts_postingkey k ON k.event = v.event AND k.source_id = v.source_id
+        LEFT JOIN LATERAL (SELECT voucher_id FROM accounts_postingkey k
+            WHERE k.event = v.event AND k.source_id = v.source_id OFFSET 0) k ON true
         WHERE k.voucher_id IS DISTINCT FROM v.id LIMIT 1;
     IF v_bad IS NOT NULL THEN
         RAISE EXCEPTION 'voucher % has no posting key of its own', v_bad USING ERRCODE = 'PL009';
@@ -159,8 +161,10 @@ BEGIN
                     sum(CASE side WHEN 'D' THEN amount ELSE -amount END) AS difference
                 FROM new_entries GROUP BY 1
             ) g
-            LEFT JOIN (SELECT id, line_count, event FROM accounts_voucher WHERE id BETWEEN %s AND %s) h
-                ON h.id = g.voucher
+            -- OFFSET 0 keeps this a look-up by key: rows just copied are not in the statistics, and a join planned
+            -- for one row would compare every voucher with every header.
+            LEFT JOIN LATERAL (SELECT id, line_count, event FROM accounts_voucher v
+                WHERE v.id = g.voucher AND v.id BETWEEN %s AND %s OFFSET 0) h ON true
             WHERE h.line_count IS DISTINCT FROM g.lines OR g.first <> 1 OR g.last <> g.lines OR g.difference <> 0
                 OR h.event <> g.low_event OR g.low_event <> g.high_event
             LIMIT 1

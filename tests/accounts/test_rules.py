@@ -155,6 +155,17 @@ def test_an_account_is_opened_once(ledger: dt.date) -> None:
     assert Account.objects.count() == before
 
 
+def test_accounts_of_many_merchants_are_the_same_as_those_of_one(ledger: dt.date) -> None:
+    services.open_accounts_of_merchants(["M-A", "M-C", "M-D"])
+    services.open_accounts_of_merchants(["M-A", "M-C", "M-D"])
+
+    def kinds(merchant: str) -> set[tuple[str, str]]:
+        rows = Account.objects.filter(owner_kind="merchant", owner_no=merchant)
+        return {(row.subject.code, row.account_no.replace(merchant, "")) for row in rows.select_related("subject")}
+
+    assert kinds("M-A") == kinds("M-C") == kinds("M-D")
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -204,35 +203,6 @@ def open_accounts_of_merchants(merchant_nos: Sequence[str], currency: str = "CNY
     # Somebody may be opening the same accounts; they are the same accounts.
     Account.objects.bulk_create(missing, batch_size=5000, ignore_conflicts=True)
     return len(missing)
-
-
-def open_accounts_of_merchants(merchant_nos: Iterable[str], currency: str = "CNY") -> int:
-    """`open_merchant_accounts` for many merchants, a thousand accounts a statement; returns how many were asked for.
-
-    Accounts that exist stay as they are. Raises PayopsError 'ledger.subject_unknown' when the chart is not loaded.
-    """
-    exponent(currency)
-    subjects = {subject.code: subject for subject in Subject.objects.filter(code__in=MERCHANT_SUBJECTS)}
-    missing = sorted(set(MERCHANT_SUBJECTS) - subjects.keys())
-    if missing:
-        raise PayopsError(
-            "ledger.subject_unknown",
-            _("Subject %(code)s is not in the chart of accounts. Load the chart first.") % {"code": dotted(missing[0])},
-            {"subject": missing[0]},
-        )
-    accounts = [
-        Account(
-            account_no=account_number(code, merchant_no, currency),
-            subject=subjects[code],
-            currency=currency,
-            owner_kind=OwnerKind.MERCHANT,
-            owner_no=merchant_no,
-        )
-        for merchant_no in merchant_nos
-        for code in MERCHANT_SUBJECTS
-    ]
-    Account.objects.bulk_create(accounts, batch_size=1000, ignore_conflicts=True)
-    return len(accounts)
 
 
 @transaction.atomic

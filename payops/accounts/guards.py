@@ -265,6 +265,22 @@ def functions() -> list[str]:
     return [VOUCHER_SEQUENCE, DAY_FUNCTIONS, VOUCHER_FUNCTION, ENTRY_FUNCTION, REFERENCE_FUNCTIONS]
 
 
+def functions_reverse() -> list[str]:
+    """Undoes `functions`; CASCADE takes the triggers along."""
+    names = (
+        "accounts_require_open_days",
+        "accounts_day_guard",
+        "accounts_sealed_day_guard",
+        "accounts_voucher_guard",
+        "accounts_entry_guard",
+        "accounts_account_guard",
+        "accounts_rule_guard",
+        "accounts_post",
+        "accounts_refuse_restricted",
+    )
+    return [*(f"DROP FUNCTION {name} CASCADE;" for name in names), "DROP SEQUENCE accounts_voucher_n;"]
+
+
 def table_triggers() -> list[str]:
     """Triggers of the tables that are not partitioned."""
     statements = [

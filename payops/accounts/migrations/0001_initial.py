@@ -232,7 +232,7 @@ class Migration(migrations.Migration):
         ),
         # Balances change in place: room on the page keeps the change out of the indexes.
         migrations.RunSQL('ALTER TABLE accounts_account SET (fillfactor = 70)', migrations.RunSQL.noop),
-        migrations.RunSQL([*guards.functions(), posting_function.POST_FUNCTION], migrations.RunSQL.noop),
+        migrations.RunSQL([*guards.functions(), posting_function.POST_FUNCTION], guards.functions_reverse()),
         migrations.RunSQL(guards.table_triggers(), migrations.RunSQL.noop),
         migrations.RunSQL(
             [

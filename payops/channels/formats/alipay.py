@@ -292,6 +292,9 @@ class AlipayReader(Reader):
         start = self._next
         ending = b"\r\n" if block.endswith(b"\r\n") else b"\n"
         text = block.replace(b"\t,", b",").replace(b"\t" + ending, ending)
+        if not text.strip():
+            self._next = start + text.count(b"\n")
+            return
         if text.endswith(b"\n"):
             rows = [row.split(b",") for row in text[: -len(ending)].split(ending)]
             if set(map(len, rows)) == {self._width} and text.count(b"\n") == len(rows):

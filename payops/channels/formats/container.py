@@ -8,10 +8,11 @@ number of members and depth, so a decompression bomb ends in a clear error long 
 from __future__ import annotations
 
 import base64
-import binascii
 import gzip
 import io
+import lzma
 import re
+import struct
 import tempfile
 import zipfile
 import zlib
@@ -122,11 +123,26 @@ def _too_large(name: str, limit: int, *, by_ratio: bool) -> FormatError:
     )
 
 
+# What the standard library raises over bytes that were flipped or lost; bz2 reports them as OSError without a number.
+_DAMAGE: Final = (
+    EOFError,
+    OSError,
+    ValueError,
+    NotImplementedError,
+    lzma.LZMAError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
 @contextmanager
 def _damage_named(name: str) -> Iterator[None]:
     try:
         yield
-    except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, binascii.Error, NotImplementedError) as error:
+    except _DAMAGE as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the disk's trouble, not the file's
         raise _damaged(name, str(error)) from error
     except RuntimeError as error:  # zipfile's way of saying that a member is encrypted
         raise FormatError(

@@ -26,11 +26,16 @@ def zipped(*members):
 def code_of(data, *, limits=None):
     """The error with which packed data is refused."""
     with pytest.raises(FormatError) as caught:
-        for member in unwrap(Source.of(data, "x"), limits or Limits()):
-            with member.open() as stream:
-                while stream.read(1 << 16):
-                    pass
+        unpack(data, limits or Limits())
     return caught.value.code
+
+
+def unpack(data, limits):
+    """Read every member to its end."""
+    for member in unwrap(Source.of(data, "x"), limits):
+        with member.open() as stream:
+            while stream.read(1 << 16):
+                pass
 
 
 def test_a_plain_file_is_itself():

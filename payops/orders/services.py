@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import BinaryIO
 
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
@@ -11,10 +12,13 @@ from django.utils.translation import gettext as _
 from payops.accounts import selectors as ledger
 from payops.accounts.choices import Event
 from payops.accounts.models import PostingKey
+from payops.channels.bills.store import keep
 from payops.channels.models import ChannelContract
 from payops.core.errors import PayopsError
 from payops.core.ids import DAY_STEP, day_floor, day_of
 from payops.core.institution import own_day
+from payops.core.jobs import enqueue
+from payops.core.models import JobRun
 from payops.core.money import format_amount
 from payops.merchants.models import Merchant, MerchantProduct
 from payops.orders import sql
@@ -27,6 +31,8 @@ from payops.orders.rows import open_list_sync, transaction_insert, transaction_l
 from payops.orders.vouchers import post_missing, post_transaction
 
 __all__ = [
+    "LOAD_JOB",
+    "intake_enqueue",
     "post_missing",
     "refund_confirm_failed",
     "refund_return_create",
@@ -38,9 +44,16 @@ __all__ = [
     "watermark_set",
 ]
 
+LOAD_JOB = "orders.load"
 REVERSE = (Kind.REFUND, Kind.VOID)
 ACCEPTED = (Event.REFUND_ACCEPTED_PENDING, Event.REFUND_ACCEPTED_SETTLEMENT)
 FAILED = (Event.REFUND_FAILED_PENDING, Event.REFUND_FAILED_SETTLEMENT, Event.SURPLUS_TO_PAYER)
+
+
+def intake_enqueue(*, stream: BinaryIO, name: str, user: str) -> JobRun:
+    """Keep an uploaded file and have a worker take it in; the job's result names the intake."""
+    stored = keep(stream, name=name)
+    return enqueue(LOAD_JOB, {"stored_path": stored.path, "name": name, "user": user}, created_by=user)
 
 
 def transaction_recover(

@@ -12,10 +12,11 @@ from payops.accounts.posting import Posting
 from payops.accounts.selectors import balance_of, trial_balance
 from payops.core.errors import PayopsError
 from payops.core.institution import SHANGHAI
+from payops.core.jobs import run_now
 from payops.orders import services
 from payops.orders.models import OpenTransaction, RefundTotal
 from payops.orders.selectors import own_strays, own_window, transaction_by_number
-from tests.orders.conftest import DAY, order, refund, transaction
+from tests.orders.conftest import DAY, ndjson, order, refund, transaction
 
 CP = ("3001.01", "channel", "WECHAT")
 PENDING = ("2202.01", "merchant", "M-A")
@@ -198,3 +199,11 @@ def test_whatever_happened_the_books_balance(load):
         debit += getattr(row, "debit", 0)
         credit += getattr(row, "credit", 0)
     assert debit == credit
+
+
+def test_a_worker_takes_in_an_uploaded_file(world):
+    job = services.intake_enqueue(stream=ndjson(order("1")), name="orders.ndjson", user="alice")
+    run_now(job.pk)
+    job.refresh_from_db()
+    assert (job.state, job.result["state"], job.result["created"]) == ("succeeded", "loaded", 1)
+    assert transaction("1").amount == 10_000

@@ -22,11 +22,14 @@ from payops.channels.models import BillFile, BillLine, ChannelContract
 from payops.core import audit
 from payops.core.copying import copy_text
 from payops.core.errors import PayopsError
+from payops.core.jobs import enqueue
 from payops.core.locks import xact_lock
+from payops.core.models import JobRun
 from payops.core.partitions import ensure_day, own_partition, own_partition_name, partition_name
 from payops.core.sql import quote_table
 
 LOCK: Final = "channels.bill"
+PARSE_JOB: Final = "channels.bill_parse"
 OWN_PARTITION_LINES: Final = 500_000
 FIRST_OWN_NUMBER: Final = 5_000
 LAST_NUMBER: Final = 9_999
@@ -114,6 +117,17 @@ def bill_load(
     parsed = bill_parse(bill_file.pk)
     parsed.duplicate = bill_file.duplicate
     return parsed
+
+
+def bill_enqueue(bill_file: BillFile, *, user: str = "") -> JobRun:
+    """Have a received file read by a worker (`bill_parse`); once per file, whoever asks."""
+    return enqueue(
+        PARSE_JOB,
+        {"bill_file_id": bill_file.pk},
+        key=f"{PARSE_JOB}/{bill_file.pk}",
+        business_date=bill_file.channel_date,
+        created_by=str(user),
+    )
 
 
 # --- parsing ----------------------------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from payops.channels.bills.store import full_path
 from payops.channels.models import BillFile, BillLine
 from payops.core.errors import PayopsError
 from payops.core.ids import day_floor
+from payops.core.jobs import run_now
 from tests.channels.bills.conftest import DAY, SAMPLES
 
 WECHAT = SAMPLES / "wechat/wx_trade_ALL_20261118.csv"
@@ -371,3 +372,13 @@ def test_the_command_names_a_missing_file(wechat, capsys):
     code, _out, err = run(capsys, "--channel", "WECHAT", "--date", "2026-11-18", "no/such/file.csv")
     assert code == 1
     assert "no/such/file.csv" in err
+
+
+def test_a_worker_reads_a_received_file(wechat):
+    bill = bill_receive(contract=wechat, channel_date=DAY, stream=WECHAT, user="alice")
+    job = services.bill_enqueue(bill, user="alice")
+    assert services.bill_enqueue(bill).pk == job.pk
+    run_now(job.pk)
+    job.refresh_from_db()
+    bill.refresh_from_db()
+    assert (job.state, bill.state, bill.line_count) == ("succeeded", "accepted", 19)

@@ -221,9 +221,13 @@ def _spooled(source: Source, limits: Limits) -> BinaryIO:
     if source.seekable:
         return source.open()
     target = tempfile.SpooledTemporaryFile(max_size=limits.spool_bytes)  # noqa: SIM115 - closed by the caller
-    with source.open() as stream:
-        while piece := stream.read(_PIECE):
-            target.write(piece)
+    try:
+        with source.open() as stream:
+            while piece := stream.read(_PIECE):
+                target.write(piece)
+    except BaseException:
+        target.close()
+        raise
     target.seek(0)
     return target  # type: ignore[return-value]
 
@@ -251,8 +255,12 @@ def _zip(source: Source, limits: Limits) -> list[Source]:
     def opener_of(info: zipfile.ZipInfo) -> Callable[[], BinaryIO]:
         def opener() -> BinaryIO:
             packed = _spooled(source, limits)
-            with _damage_named(source.name):
-                member = _archive(packed, source.name).open(info)
+            try:
+                with _damage_named(source.name):
+                    member = _archive(packed, source.name).open(info)
+            except BaseException:
+                packed.close()
+                raise
             return _Guarded(member, info.filename, info.compress_size, limits, packed)  # type: ignore[return-value,arg-type]
 
         return opener

@@ -341,6 +341,22 @@ SELECT DISTINCT id / 1000000000000,
 FROM intake_plan WHERE is_new OR (forward AND clash IS NULL) ORDER BY 1, 2
 """
 
+# The reverse: vouchers of a day by the days of their sources, then one bounded anti-join per source day.
+VOUCHER_SOURCE_DAYS: Final = """
+SELECT DISTINCT source_id / 1000000000000 FROM accounts_voucher
+WHERE id >= {LO} AND id < {HI} AND source_kind = %s ORDER BY 1
+"""
+
+VOUCHERS_WITHOUT_SOURCE: Final = f"""
+SELECT v.id FROM accounts_voucher v
+LEFT JOIN (
+    SELECT id, effective_at, kind FROM orders_transaction WHERE id >= {{SOURCE_LO}} AND id < {{SOURCE_HI}}
+) t ON t.id = v.source_id
+WHERE v.id >= {{LO}} AND v.id < {{HI}} AND v.source_kind = %s
+    AND v.source_id >= {{SOURCE_LO}} AND v.source_id < {{SOURCE_HI}}
+    AND (t.id IS NULL OR t.effective_at IS NULL AND t.kind <> {Kind.REFUND}) ORDER BY v.id
+"""  # noqa: S608
+
 # --- single and small sets of rows ---
 
 FAIL_ABSENT_DAY: Final = f"""

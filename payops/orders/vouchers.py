@@ -87,7 +87,7 @@ def post_missing(day: dt.date, *, posted_by: str = "system") -> dict[str, int]:
     if day > ledger.open_day():
         return {"total": 0}
     with transaction.atomic():
-        posted = post_rows([(lo, hi, day) for lo, hi in _windows(day)], posted_by=posted_by)
+        posted = post_rows([(lo, hi, day) for lo, hi in own_ranges(day)], posted_by=posted_by)
     return {**dict(posted), "total": sum(posted.values())}
 
 
@@ -96,7 +96,7 @@ def post_transaction(transaction_id: int, own_date: dt.date, *, posted_by: str =
     return post_rows([(transaction_id, transaction_id + 1, own_date)], posted_by=posted_by)
 
 
-def _windows(day: dt.date) -> list[tuple[int, int]]:
+def own_ranges(day: dt.date) -> list[tuple[int, int]]:
     """Id ranges in which rows of the own date live: the days around it, and single rows of the open list."""
     first, last = day - dt.timedelta(days=DAYS_BEFORE), day + dt.timedelta(days=DAYS_AFTER)
     lo, hi = day_floor(first), day_floor(last) + DAY_STEP

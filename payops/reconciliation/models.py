@@ -71,7 +71,9 @@ class OpenItem(models.Model):
     own_amount = models.BigIntegerField(_("own amount (minor units)"), default=0)
     channel_amount = models.BigIntegerField(_("channel amount (minor units)"), default=0)
     d = models.BigIntegerField(_("difference (minor units)"))
+    fee_claim = models.BigIntegerField(_("fee claimed from the channel (minor units)"), default=0)
     currency = models.CharField(_("currency"), max_length=3, default="CNY")
+    identity = models.CharField(max_length=40, editable=False)
     first_date = models.DateField(_("first seen"))
     definite_date = models.DateField(_("definite since"), null=True, blank=True)
     cleared_date = models.DateField(_("cleared on"), null=True, blank=True)
@@ -208,6 +210,26 @@ class ChannelReceipt(models.Model):
 
     def __str__(self) -> str:
         return f"{self.contract_id} {self.channel_date}"
+
+
+class ReceiptDifference(models.Model):
+    """One booking of a difference between receipt and bill: the source document of its voucher.
+
+    `amount` is minor units: positive short of the bill, negative over it; a later receipt books the opposite sign.
+    """
+
+    receipt = models.ForeignKey(ChannelReceipt, on_delete=models.PROTECT, related_name="differences")
+    amount = models.BigIntegerField(_("amount (minor units)"))
+    voucher_id = models.BigIntegerField(_("voucher"), null=True, blank=True)
+    made_at = models.DateTimeField(_("made at"), auto_now_add=True)
+
+    class Meta:
+        ordering = ["receipt", "id"]
+        verbose_name = _("receipt difference")
+        verbose_name_plural = _("receipt differences")
+
+    def __str__(self) -> str:
+        return f"{self.receipt_id} {self.amount}"
 
 
 class ExpectedMovement(models.Model):

@@ -34,6 +34,23 @@ class ClearingSession(models.Model):
         return f"{self.own_date} {self.kind} {self.session_no}"
 
 
+class ClearedDay(models.Model):
+    """A contract's accounting date that was cleared: at most once, however often clearing is started."""
+
+    contract = models.ForeignKey(ChannelContract, on_delete=models.PROTECT, related_name="cleared_days")
+    own_date = models.DateField(_("accounting date"))
+    session = models.ForeignKey(ClearingSession, on_delete=models.PROTECT, related_name="cleared_days")
+
+    class Meta:
+        ordering = ["-own_date", "contract"]
+        verbose_name = _("cleared day")
+        verbose_name_plural = _("cleared days")
+        constraints = [models.UniqueConstraint(fields=["contract", "own_date"], name="cleared_day_once")]
+
+    def __str__(self) -> str:
+        return f"{self.contract_id} {self.own_date}"
+
+
 class ClearingSheet(models.Model):
     """What one merchant is owed by one clearing session, in total."""
 
@@ -165,6 +182,8 @@ class SettlementSheet(models.Model):
     withheld_amount = models.BigIntegerField(_("withheld by the balance check (minor units)"), default=0)
     payout_amount = models.BigIntegerField(_("payout amount (minor units)"), default=0)
     state = models.CharField(_("state"), max_length=10, choices=SheetState.choices, default=SheetState.DRAFT)
+    carry_out = models.BigIntegerField(_("carried to the next sheet (minor units)"), default=0)
+    carried_to = models.ForeignKey("self", on_delete=models.PROTECT, null=True, blank=True, related_name="carried_from")
     settlement_account = models.ForeignKey(SettlementAccount, on_delete=models.PROTECT, null=True, blank=True)
     made_at = models.DateTimeField(_("made at"), auto_now_add=True)
 

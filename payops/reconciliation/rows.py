@@ -1,0 +1,170 @@
+"""The two sides of a comparison as small records, read by id once the join has said which ones matter."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date, datetime
+from itertools import islice
+
+from payops.channels.models import BillLine, ChannelContract
+from payops.core.formatting import as_date_time
+from payops.orders.choices import Kind, Status
+from payops.orders.models import Transaction
+
+FETCH_STEP = 5000
+REVERSE_KINDS = (Kind.REFUND, Kind.VOID)
+BILL_REVERSAL = 4
+
+
+@dataclass(frozen=True, slots=True)
+class OwnRow:
+    """A transaction of ours. `value` is what it put on channel pending clearing: ±amount, or 0 while it does not count."""
+
+    id: int
+    transaction_no: str
+    key: str
+    kind: int
+    status: str
+    amount: int
+    currency: str
+    expected_cost: int
+    merchant_id: int
+    merchant_no: str
+    merchant_status: str
+    own_date: date
+    counts: bool
+    at: datetime
+    trade_no: str
+    original_id: int | None
+
+    @property
+    def sign(self) -> int:
+        """+1 brings money, −1 takes it back."""
+        return -1 if self.kind in REVERSE_KINDS else 1
+
+    @property
+    def value(self) -> int:
+        """What it put on channel pending clearing, minor units."""
+        return self.sign * self.amount if self.counts else 0
+
+    def evidence(self) -> dict:
+        """What a case shows of it."""
+        return {
+            "id": str(self.id),
+            "transaction_no": self.transaction_no,
+            "kind": self.kind,
+            "status": self.status,
+            "amount": self.amount,
+            "currency": self.currency,
+            "merchant_no": self.merchant_no,
+            "own_date": self.own_date.isoformat(),
+            "at": as_date_time(self.at),
+            "channel_trade_no": self.trade_no,
+            "expected_cost": self.expected_cost,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class LineRow:
+    """A bill line. `value` is what it takes from channel pending clearing: S + K where netted, S where billed."""
+
+    id: int
+    key: str
+    kind: int
+    amount: int
+    settled: int
+    fee: int
+    currency: str
+    at: datetime
+    trade_no: str
+    order_no: str
+    request_no: str
+    status: str
+    value: int
+
+    @property
+    def sign(self) -> int:
+        """+1 brings money, −1 takes it back."""
+        return -1 if self.kind in REVERSE_KINDS else 1
+
+    @property
+    def discount(self) -> int:
+        """X = gross − value: merchant-funded discount or a split taken at the channel, minor units."""
+        return self.sign * self.amount - self.value
+
+    def evidence(self) -> dict:
+        """What a case shows of it."""
+        return {
+            "id": str(self.id),
+            "kind": self.kind,
+            "status": self.status,
+            "amount": self.amount,
+            "settled_amount": self.settled,
+            "fee": self.fee,
+            "currency": self.currency,
+            "at": as_date_time(self.at),
+            "trade_no": self.trade_no,
+            "order_no": self.order_no,
+            "request_no": self.request_no,
+        }
+
+
+def _batches(ids: Iterable[int]) -> Iterator[list[int]]:
+    source = iter(ids)
+    while batch := list(islice(source, FETCH_STEP)):
+        yield batch
+
+
+def own_rows_of(ids: Iterable[int]) -> dict[int, OwnRow]:
+    """The transactions with these ids."""
+    found = {}
+    for batch in _batches(ids):
+        for row in Transaction.objects.filter(id__in=batch).select_related("merchant"):
+            found[row.pk] = own_row(row)
+    return found
+
+
+def own_row(row: Transaction) -> OwnRow:
+    """One transaction as a record; its merchant should be selected along."""
+    return OwnRow(
+        id=row.pk,
+        transaction_no=row.transaction_no,
+        key=row.match_key,
+        kind=row.kind,
+        status=Status(row.status).value,
+        amount=row.amount,
+        currency=row.currency,
+        expected_cost=row.expected_cost,
+        merchant_id=row.merchant_id,
+        merchant_no=row.merchant.merchant_no,
+        merchant_status=row.merchant.status,
+        own_date=row.own_date,
+        counts=row.effective_at is not None,
+        at=row.effective_at or row.created_at,
+        trade_no=row.channel_trade_no,
+        original_id=row.original_id,
+    )
+
+
+def line_rows_of(ids: Iterable[int], contract: ChannelContract) -> dict[int, LineRow]:
+    """The bill lines with these ids."""
+    found = {}
+    netted = contract.cost_mode == "netted"
+    for batch in _batches(ids):
+        for row in BillLine.objects.filter(id__in=batch):
+            kind = Kind.VOID.value if row.kind == BILL_REVERSAL else row.kind
+            found[row.pk] = LineRow(
+                id=row.pk,
+                key=row.match_key,
+                kind=kind,
+                amount=row.amount,
+                settled=row.settled_amount,
+                fee=row.fee,
+                currency=row.currency,
+                at=row.occurred_at,
+                trade_no=row.trade_no,
+                order_no=row.order_no or "",
+                request_no=row.request_no or "",
+                status=row.status,
+                value=row.settled_amount + (row.fee if netted else 0),
+            )
+    return found

@@ -136,6 +136,9 @@ class Naive:
                 kind = _verdict(row, line)
                 if kind:
                     self.note(kind, line.match_key)
+                if kind == "status_mismatch" and row.status != "closed":
+                    self._recover(row, key)
+                    continue
             elif key in self.matched:
                 self.note("duplicate_channel", line.match_key)
             elif key in self.waiting_own:
@@ -146,6 +149,11 @@ class Naive:
                 continue
             self.matched.add(key)
         return alone
+
+    def _recover(self, row: Own, key: tuple[str, str]) -> None:
+        """A lost order succeeds with tomorrow's own date; its line waits for it."""
+        row.status, row.counted_at, row.own_date = "succeeded", row.at, self.day + dt.timedelta(days=1)
+        self.waiting_lines[key] = False
 
     def _clear_lines(self, own: dict[tuple[str, str], Own]) -> None:
         for key in [key for key, row in own.items() if key in self.waiting_lines and row.counted_at]:

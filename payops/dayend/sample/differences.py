@@ -206,8 +206,9 @@ def fee(spot: Spot) -> None:
     payment = spot.payment()
     payment.row.fee += FEE_EXCESS
     spot.traffic.put(payment)
+    # The amounts agree, so d is nothing; what is claimed back from the channel stands in the case.
     case = ("fee_mismatch", -FEE_EXCESS)
-    spot.plant("fee_too_high", payment, [(0, "fee_mismatch", -FEE_EXCESS)], "open", case=case)
+    spot.plant("fee_too_high", payment, [(0, "fee_mismatch", 0)], "open", case=case)
 
 
 def currency(spot: Spot) -> None:
@@ -245,12 +246,13 @@ def lost_failed(spot: Spot) -> None:
 
 
 def _lost(spot: Spot, name: str, status: str) -> None:
-    """Succeeded at the channel, and we do not know it: the run recovers it."""
+    """Succeeded at the channel, and we do not know it: the run recovers it with the next day's own date."""
     payment = spot.payment()
     _unsuccessful(payment, status)
     spot.traffic.put(payment)
     d = payment.row.amount
-    spot.plant(name, payment, [(0, "status_mismatch", d)], "recovered", fate_after=0, case=("status_mismatch", d))
+    found = [(0, "status_mismatch", d), (1, "channel_cleared", d)]
+    spot.plant(name, payment, found, "recovered", fate_after=1, case=("status_mismatch", d))
 
 
 def closed_paid(spot: Spot) -> None:
@@ -355,8 +357,8 @@ PLANTINGS: Final = (
     Planting(amount_more),
     Planting(amount_less),
     Planting(fee),
-    Planting(lost_unknown),
-    Planting(lost_failed),
+    Planting(lost_unknown, after=1),
+    Planting(lost_failed, after=1),
     Planting(closed_paid),
     Planting(unknown_absent),
     Planting(currency, channels="W"),

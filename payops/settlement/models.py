@@ -108,6 +108,14 @@ class ClearingItem(models.Model):
                 name="clearing_item_once",
                 nulls_distinct=False,
             ),
+            models.CheckConstraint(
+                condition=Q(
+                    collection="net",
+                    net=F("amount") + F("refunded_from_settlement") - F("discount") - F("fee"),
+                )
+                | Q(collection="gross", net=F("amount") + F("refunded_from_settlement") - F("discount")),
+                name="clearing_item_adds_up",
+            ),
         ]
         indexes = [
             models.Index(fields=["contract", "own_date"], name="clearing_item_day_idx"),
@@ -135,6 +143,17 @@ class ClearingHold(models.Model):
         ordering = ["id"]
         verbose_name = _("clearing hold")
         verbose_name_plural = _("clearing holds")
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(state="released", released_date__isnull=False)
+                | (~Q(state="released") & Q(released_date__isnull=True, released_in__isnull=True)),
+                name="clearing_hold_released_on_a_date",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["contract", "own_date"], name="clearing_hold_day_idx"),
+            models.Index(fields=["contract", "released_date"], name="clearing_hold_released_idx"),
+        ]
 
     def __str__(self) -> str:
         return str(self.transaction_id)
@@ -211,7 +230,7 @@ class SettlementSheet(models.Model):
 
 
 class BalanceCheck(models.Model):
-    """The equation of DOMAIN 11.4 for one contract and accounting date, each attempt a row; the last one counts."""
+    """The equation of DOMAIN 11.4 for one contract and accounting date. Append-only: each attempt a row, the last counts."""
 
     contract = models.ForeignKey(ChannelContract, on_delete=models.PROTECT, related_name="balance_checks")
     own_date = models.DateField(_("accounting date"))

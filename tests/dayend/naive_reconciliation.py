@@ -164,8 +164,9 @@ class Naive:
     def _offset(self, own: dict[tuple[str, str], Own]) -> None:
         paid = {row.number: key for key, row in own.items() if row.kind == "payment" and row.counted_at}
         for key in [key for key, row in own.items() if row.kind == "void" and row.original in paid]:
-            original = own.pop(paid[own.pop(key).original])
-            self.note("offset", original.key)
+            void = own.pop(key)
+            self.note("offset", void.key)
+            self.note("offset", own.pop(paid[void.original]).key)
 
     def _kinds(self, own: dict[tuple[str, str], Own], alone: list[Any]) -> list[Any]:
         keys = {row.key: key for key, row in own.items() if row.counted_at}

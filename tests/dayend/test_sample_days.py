@@ -85,7 +85,7 @@ def test_a_second_opinion_finds_what_the_answers_say_and_nothing_else(
         of_day[kind] = of_day.get(kind, 0) + count
     assert counts == answers["counts"][contract.code]
     expected = Counter(
-        (dt.date.fromisoformat(result["channel_date"]), result["kind"], planted["key"])
+        (dt.date.fromisoformat(result["channel_date"]), result["kind"], result["key"])
         for planted in answers["differences"]
         if planted["contract"] == contract.code
         for result in planted["results"]

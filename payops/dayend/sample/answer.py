@@ -15,14 +15,15 @@ from typing import Any
 
 @dataclass(slots=True)
 class Finding:
-    """One result a run must show: its channel date, kind (`ResultKind`) and d = channel − own in minor units."""
+    """One result a run must show: its channel date, kind (`ResultKind`), key, and d = channel − own in minor units."""
 
     day: dt.date
     kind: str
     d: int
+    key: str
 
     def as_json(self) -> dict[str, Any]:
-        return {"channel_date": self.day.isoformat(), "kind": self.kind, "d": self.d}
+        return {"channel_date": self.day.isoformat(), "kind": self.kind, "d": self.d, "key": self.key}
 
 
 @dataclass(slots=True)

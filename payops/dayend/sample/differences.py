@@ -56,13 +56,20 @@ class Spot:
         fate: str,
         *,
         key: str = "",
+        other_key: str = "",
         case: tuple[str, int] = ("", 0),
         fate_after: int | None = None,
         transactions: list[str] | None = None,
         note: str = "",
     ) -> None:
-        """Write the answer; findings are (days after the first, kind, d)."""
-        found = [Finding(self.day + dt.timedelta(days=after), kind, d) for after, kind, d in findings]
+        """Write the answer; findings are (days after the first, kind, d), `other_key` is of a second row like it."""
+        key = key or payment.order.request_no
+        found = [
+            Finding(self.day + dt.timedelta(days=after), kind, d, each)
+            for after, kind, d in findings
+            for each in (key, other_key)
+            if each
+        ]
         fate_date = self.day + dt.timedelta(days=fate_after) if fate_after is not None else None
         if fate == "open":
             escalated = working_day_after(self.day, ESCALATE_AFTER)
@@ -72,7 +79,7 @@ class Spot:
             Planted(
                 name=name,
                 contract=self.contract.code,
-                key=key or payment.order.request_no,
+                key=key,
                 currency=payment.row.currency,
                 findings=found,
                 fate=fate,
@@ -334,6 +341,7 @@ def offset(spot: Spot) -> None:
         payment,
         [(0, "offset", 0)],
         "cleared",
+        other_key=order.request_no,
         fate_after=0,
         transactions=[payment.order.transaction_no, order.transaction_no],
     )

@@ -59,7 +59,7 @@ def _counts(answers: dict[str, Any], found: _Found) -> Iterator[str]:
 def _named(answers: dict[str, Any], found: _Found, code: str, day: str, kind: str) -> str:
     """The keys behind a wrong count, as far as they were not planted."""
     planted = {
-        entry["key"]
+        result["key"]
         for entry in answers["differences"]
         for result in entry["results"]
         if (entry["contract"], result["channel_date"], result["kind"]) == (code, day, kind)
@@ -75,15 +75,15 @@ def _planted(answers: dict[str, Any], found: _Found) -> Iterator[str]:
     }
     for entry in answers["differences"]:
         for result in entry["results"]:
-            code, day, kind = entry["contract"], result["channel_date"], result["kind"]
+            code, day, kind, key = entry["contract"], result["channel_date"], result["kind"], result["key"]
             if (code, day) not in runs:
                 yield f"{entry['id']} {entry['name']}: no current run of {code} {day}"
-            elif not found[code, day, kind, entry["key"]]:
-                others = sorted(k for c, d, k, key in found if (c, d, key) == (code, day, entry["key"]))
+            elif not found[code, day, kind, key]:
+                others = sorted(k for c, d, k, each in found if (c, d, each) == (code, day, key))
                 seen = ", ".join(others) or "nothing"
-                yield f"{entry['id']} {entry['name']} {entry['key']}: {kind} expected on {code} {day}, found {seen}"
+                yield f"{entry['id']} {entry['name']} {key}: {kind} expected on {code} {day}, found {seen}"
             elif not _d_found(entry, result):
-                yield f"{entry['id']} {entry['name']} {entry['key']}: {kind} on {code} {day}, d is not {result['d']}"
+                yield f"{entry['id']} {entry['name']} {key}: {kind} on {code} {day}, d is not {result['d']}"
 
 
 def _d_found(entry: dict[str, Any], result: dict[str, Any]) -> bool:
@@ -92,7 +92,7 @@ def _d_found(entry: dict[str, Any], result: dict[str, Any]) -> bool:
         run__contract__code=entry["contract"],
         run__channel_date=result["channel_date"],
         kind=result["kind"],
-        match_key=entry["key"],
+        match_key=result["key"],
     )
     return result["d"] in set(rows.values_list("d", flat=True))
 

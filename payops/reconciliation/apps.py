@@ -5,8 +5,20 @@ from django.utils.translation import gettext_lazy as _
 
 
 class ReconciliationConfig(AppConfig):
-    """Registers the app under its short label."""
+    """Registers the app under its short label, and what it gives downward: handlers and the day-end check."""
 
     name = "payops.reconciliation"
     label = "reconciliation"
     verbose_name = _("Reconciliation")
+
+    def ready(self) -> None:
+        """Hook into cases, bill files and the day end."""
+        from payops.accounts.services import register_check
+        from payops.channels.bills.services import register_take_over_check
+        from payops.discrepancies.services import register_resolution_handler
+        from payops.reconciliation.checks import clearing_accounts_explained
+        from payops.reconciliation.services import mark_resolved, work_stands_on
+
+        register_resolution_handler(mark_resolved)
+        register_take_over_check(work_stands_on)
+        register_check("clearing_accounts_explained", clearing_accounts_explained)

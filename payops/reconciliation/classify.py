@@ -72,8 +72,8 @@ class Outcome:
 class Surroundings:
     """What a run knows besides its rows.
 
-    `earlier(own row or line)` answers with the transaction of ours of any other day that has the same key and kind, or
-    None; `next_day_ran(first date)` says whether the day after an item's first date has been run.
+    `own_elsewhere` holds transactions of ours of any other day by (key, kind); `runs_done` the contract's dates with a
+    complete run; `recovered_keys` what an earlier run of this same day recovered as lost.
     """
 
     day: date
@@ -261,9 +261,7 @@ class Judge:
                 self.outcome.offsets.append((payment, void))
         return [own for own in own_left if own.id not in gone]
 
-    def _kind_mismatches(
-        self, own_left: list[OwnRow], lines_left: list[LineRow]
-    ) -> tuple[list[OwnRow], list[LineRow]]:
+    def _kind_mismatches(self, own_left: list[OwnRow], lines_left: list[LineRow]) -> tuple[list[OwnRow], list[LineRow]]:
         by_key = {own.key: own for own in own_left if own.counts}
         rest = []
         for line in lines_left:
@@ -295,7 +293,7 @@ class Judge:
     def _settle_absent(self, own: OwnRow) -> bool:
         """An order without result that the channel does not know has failed; a failed refund is confirmed failed."""
         if own.kind == Kind.REFUND:
-            if own.status != Status.FAILED:
+            if own.status in UNDECIDED:
                 return False
             self.outcome.refunds_failed.append(own)
         elif own.status in UNDECIDED:

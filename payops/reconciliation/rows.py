@@ -6,7 +6,6 @@ from datetime import date, datetime
 from itertools import islice
 
 from payops.channels.models import BillLine, ChannelContract
-from payops.core.formatting import as_date_time
 from payops.orders.choices import Kind, Status
 from payops.orders.models import Transaction
 
@@ -17,7 +16,7 @@ BILL_REVERSAL = 4
 
 @dataclass(frozen=True, slots=True)
 class OwnRow:
-    """A transaction of ours. `value` is what it put on channel pending clearing: ±amount, or 0 while it does not count."""
+    """A transaction of ours. `value` is what it put on channel pending clearing: ±amount, 0 while it does not count."""
 
     id: int
     transaction_no: str
@@ -51,13 +50,14 @@ class OwnRow:
         return {
             "id": str(self.id),
             "transaction_no": self.transaction_no,
+            "match_key": self.key,
             "kind": self.kind,
             "status": self.status,
             "amount": self.amount,
             "currency": self.currency,
             "merchant_no": self.merchant_no,
             "own_date": self.own_date.isoformat(),
-            "at": as_date_time(self.at),
+            "occurred_at": self.at.isoformat(),
             "channel_trade_no": self.trade_no,
             "expected_cost": self.expected_cost,
         }
@@ -101,9 +101,10 @@ class LineRow:
             "settled_amount": self.settled,
             "fee": self.fee,
             "currency": self.currency,
-            "at": as_date_time(self.at),
-            "trade_no": self.trade_no,
-            "order_no": self.order_no,
+            "match_key": self.key,
+            "occurred_at": self.at.isoformat(),
+            "channel_trade_no": self.trade_no,
+            "merchant_order_no": self.order_no,
             "request_no": self.request_no,
         }
 

@@ -1,4 +1,4 @@
-"""The in-doubt window of a contract's day (DOMAIN 3): where a row may belong to the neighbouring day of the other side."""
+"""The in-doubt window of a day (DOMAIN 3): where a row may belong to the neighbouring day of the other side."""
 
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta

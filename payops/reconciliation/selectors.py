@@ -1,0 +1,60 @@
+"""Reads of runs, items and receipts."""
+
+from datetime import date
+from typing import Any
+
+from django.db.models import QuerySet
+
+from payops.channels.models import ChannelContract
+from payops.reconciliation.choices import ItemState
+from payops.reconciliation.models import OpenItem, ReconRun
+
+
+def current_run(contract: ChannelContract, day: date, batch: int = 1) -> ReconRun | None:
+    """The run that counts for a contract's channel date; None before the first complete one."""
+    return ReconRun.objects.filter(contract=contract, channel_date=day, batch=batch, is_current=True).first()
+
+
+def open_items(contract: ChannelContract | None = None) -> QuerySet[OpenItem]:
+    """Items every run re-tries: in doubt and definite."""
+    items = OpenItem.objects.filter(state__in=(ItemState.IN_DOUBT, ItemState.DEFINITE))
+    return items if contract is None else items.filter(contract=contract)
+
+
+def run_as_dict(run: ReconRun) -> dict[str, Any]:
+    """A run with its differences, for `reconcile --json`; amounts are minor units, ids text."""
+    return {
+        "run": run.pk,
+        "channel": run.contract.code,
+        "date": run.channel_date.isoformat(),
+        "batch": run.batch,
+        "run_no": run.run_no,
+        "file": {"id": run.file_id, "version": run.file.version, "proven": run.file.proven},
+        "own": {"count": run.own_count, "amount": run.own_amount},
+        "bill": {"count": run.channel_count, "amount": run.channel_amount},
+        "totals": run.totals,
+        "results": run.results,
+        "equation": run.equation,
+        "vouchers": [
+            {
+                "event": voucher.get_event_display(),
+                "merchant": voucher.merchant_no,
+                "amounts": voucher.amounts,
+                "voucher": str(voucher.voucher_id) if voucher.voucher_id else None,
+            }
+            for voucher in run.vouchers.all()
+        ],
+        "discrepancies": [
+            {
+                "result": row.kind,
+                "key": row.match_key,
+                "transaction": str(row.transaction_id) if row.transaction_id else None,
+                "bill_line": str(row.bill_line_id) if row.bill_line_id else None,
+                "own_amount": row.own_amount,
+                "channel_amount": row.channel_amount,
+                "d": row.d,
+                "case": row.case.case_no if row.case else None,
+            }
+            for row in run.result_rows.select_related("case").order_by("id")
+        ],
+    }

@@ -1,0 +1,477 @@
+"""Running a reconciliation: one contract, one channel date, one transaction (DOMAIN 7.2).
+
+A run keeps, as JSON beside its result rows:
+
+- `totals`: {kind code: {"own_count", "own_amount", "channel_count", "channel_amount", "channel_fee"}}, gross, signed;
+- `results`: {result kind: {"count", "amount"}}, amount = Σ d (for matched: Σ own amount);
+- `equation`: {"own_total", "new": {result: Σd}, "cleared": {result: Σd}, "discount", "channel_total", "left", "holds"},
+  where own_total + Σ new − Σ cleared = channel_total (Σ(S + K) of the bill's lines, plus X booked by the run).
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import Any
+
+from django.db import connection, transaction
+from django.db.models import Max, Sum
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from payops.accounts import selectors as ledger
+from payops.channels.bills.selectors import accepted_file, line_range
+from payops.channels.choices import CostMode
+from payops.channels.models import BillFile, ChannelContract
+from payops.core.errors import PayopsError
+from payops.core.ids import id_range
+from payops.core.institution import get_institution
+from payops.core.locks import xact_lock
+from payops.core.models import JobRun
+from payops.discrepancies import services as cases
+from payops.discrepancies.choices import ActionKind, ReasonCode
+from payops.discrepancies.models import CaseAction, Discrepancy
+from payops.merchants.models import Merchant
+from payops.orders.models import Transaction
+from payops.orders.selectors import own_strays, own_window
+from payops.reconciliation import sql
+from payops.reconciliation.apply import apply
+from payops.reconciliation.booking import book
+from payops.reconciliation.choices import ItemSide, ItemState, ResultKind, RunState
+from payops.reconciliation.classify import Difference, Judge, Outcome, Surroundings
+from payops.reconciliation.funds import receipt_due_set
+from payops.reconciliation.models import OpenItem, ReconResult, ReconRun
+from payops.reconciliation.rows import LineRow, OwnRow, line_rows_of, own_row, own_rows_of
+from payops.reconciliation.state import Before, Skips, frozen_rows, load_before
+from payops.reconciliation.windows import doubt_window
+
+LOCK = "reconciliation.contract"
+LOOK_BACK_DAYS = 400
+KEY_STEP = 2000
+
+
+@dataclass(slots=True)
+class Joined:
+    """What the join gave: the sums of what matched, and the ids of everything else."""
+
+    pairs: list[tuple[int, int]] = field(default_factory=list)
+    own_ids: list[int] = field(default_factory=list)
+    line_ids: list[int] = field(default_factory=list)
+    own_count: int = 0
+    line_count: int = 0
+    matched_own: int = 0
+    matched_lines: int = 0
+    matched_amount: int = 0
+    own_amount: int = 0
+    settled: int = 0
+    fee: int = 0
+    discounts: dict[int, int] = field(default_factory=lambda: defaultdict(int))
+    by_kind: dict[int, dict[str, int]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(int)))
+
+
+def mark_resolved(case: Discrepancy, action: CaseAction) -> None:
+    """An approved action took the difference out of suspense: runs no longer re-try its item."""
+    if action.kind != ActionKind.WAIT:
+        OpenItem.objects.filter(case=case, state=ItemState.DEFINITE).update(state=ItemState.RESOLVED)
+
+
+def work_stands_on(bill_file: BillFile) -> bool:
+    """Whether a run used this file, so that a re-issue replaces it only by a person's decision."""
+    return ReconRun.objects.filter(file=bill_file, state=RunState.COMPLETE).exists()
+
+
+@transaction.atomic
+def run_reconcile(
+    *,
+    contract: ChannelContract,
+    day: date,
+    batch: int = 1,
+    job: JobRun | None = None,
+    username: str = "system",
+) -> ReconRun:
+    """Compare own day `day` of a contract with its accepted bill, book the result and return the run, now current.
+
+    All or nothing. Raises PayopsError 'recon.day_open' before the own day is closed, 'recon.no_bill' without an
+    accepted file. Running again starts from the same items and books only what differs.
+    """
+    xact_lock(LOCK, contract.code)
+    bill_file = _inputs(contract, day, batch)
+    before = load_before(contract, day, batch)
+    run = _run_row(contract, day, batch, bill_file, job)
+    lo, hi = line_range(bill_file)
+    skips = frozen_rows(before.frozen, contract, lo, hi)
+    joined, repeated_own, repeated_lines = _join(contract, day, (lo, hi), skips)
+    outcome = _judge(run, before, skips, joined, repeated_own, repeated_lines)
+    frozen_discounts = _frozen_discounts(before, contract)
+    apply(run, before, outcome)
+    discounts = _discounts(joined, outcome, frozen_discounts)
+    settled, fee = joined.settled, joined.fee
+    book(run, settled=settled, cost=fee, discounts=discounts, username=username)
+    _finish(run, joined, discounts)
+    receipt_due_set(contract=contract, channel_date=day, due=settled)
+    _escalate(contract, day)
+    return run
+
+
+def _inputs(contract: ChannelContract, day: date, batch: int) -> BillFile:
+    if not ledger.day_is_closed(day):
+        raise PayopsError(
+            "recon.day_open",
+            _("%(day)s is not closed yet, so its own transactions are not complete. Close the day first.")
+            % {"day": day},
+            {"day": day.isoformat()},
+        )
+    bill_file = accepted_file(contract, day, batch)
+    if bill_file is None:
+        raise PayopsError(
+            "recon.no_bill",
+            _("%(channel)s has no accepted bill for %(day)s. Upload it or decide about the held one.")
+            % {"channel": contract.code, "day": day},
+            {"channel": contract.code, "day": day.isoformat()},
+        )
+    return bill_file
+
+
+def _run_row(contract: ChannelContract, day: date, batch: int, bill_file: BillFile, job: JobRun | None) -> ReconRun:
+    runs = ReconRun.objects.filter(contract=contract, channel_date=day, batch=batch)
+    number = (runs.aggregate(last=Max("run_no"))["last"] or 0) + 1
+    return ReconRun.objects.create(
+        contract=contract, channel_date=day, batch=batch, run_no=number, file=bill_file, job=job
+    )
+
+
+# --- the join ---------------------------------------------------------------------------------------------------------
+
+
+def _join(
+    contract: ChannelContract, day: date, lines: tuple[int, int], skips: Skips
+) -> tuple[Joined, list[int], list[int]]:
+    """Join once; only where the counts show a key twice on a side are the repeats found and the join made again.
+
+    Repeated rows beyond the first of their key are returned apart: they are duplicates.
+    """
+    own_lo, own_hi = own_window(day)
+    params = {
+        "own_lo": own_lo,
+        "own_hi": own_hi,
+        "own_far": own_strays(day, contract.pk),
+        "contract": contract.pk,
+        "day": day,
+        "line_lo": lines[0],
+        "line_hi": lines[1],
+        "netted": contract.cost_mode == CostMode.NETTED,
+        "check_fee": contract.cost_package_id is not None,
+        "tolerance": contract.fee_tolerance,
+        "skip_own": list(skips.own),
+        "skip_line": list(skips.lines),
+    }
+    frozen = _plain_sums(params, skips)
+    joined = _compare(params)
+    own_count, line_count = _counts(params)
+    repeated_own: list[int] = []
+    repeated_lines: list[int] = []
+    if joined.own_count != own_count or joined.line_count != line_count:
+        repeated_own = _repeats(sql.own_set(params["skip_own"]), params)
+        repeated_lines = _repeats(sql.line_set(params["skip_line"]), params)
+        params["skip_own"] += repeated_own
+        params["skip_line"] += repeated_lines
+        repeats = _plain_sums(params, Skips(repeated_own, repeated_lines))
+        joined = _compare(params)
+        _add(joined, repeats)
+    _add(joined, frozen)
+    return joined, repeated_own, repeated_lines
+
+
+def _compare(params: dict[str, Any]) -> Joined:
+    joined = Joined()
+    # The whole result is small; what is large is hashed and summed inside, for which the default memory is too little.
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL work_mem = '256MB'")
+        cursor.execute(sql.compare(params["skip_own"], params["skip_line"]), params)
+        for row in cursor:
+            _take(joined, *row)
+        cursor.execute("RESET work_mem")
+    return joined
+
+
+def _take(
+    joined: Joined,
+    own_id: int | None,
+    line_id: int | None,
+    matched: bool,
+    kind: int,
+    merchant_id: int | None,
+    own_count: int,
+    line_count: int,
+    own_amount: int,
+    gross: int,
+    settled: int,
+    fee: int,
+    discount: int,
+) -> None:
+    if matched:
+        joined.matched_own += own_count
+        joined.matched_lines += line_count
+        joined.matched_amount += own_amount
+        if merchant_id is not None:
+            joined.discounts[merchant_id] += discount
+    elif own_id is not None and line_id is not None:
+        joined.pairs.append((own_id, line_id))
+    elif own_id is not None:
+        joined.own_ids.append(own_id)
+    elif line_id is not None:
+        joined.line_ids.append(line_id)
+    joined.own_count += own_count
+    joined.line_count += line_count
+    joined.own_amount += own_amount
+    joined.settled += settled
+    joined.fee += fee
+    totals = joined.by_kind[kind]
+    totals["own_count"] += own_count
+    totals["own_amount"] += own_amount
+    totals["channel_count"] += line_count
+    totals["channel_amount"] += gross
+    totals["channel_fee"] += fee
+
+
+def _counts(params: dict[str, Any]) -> tuple[int, int]:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT count(*) FROM ({sql.own_set(params['skip_own'])}) o", params)  # noqa: S608
+        own = cursor.fetchone()[0]
+        cursor.execute(f"SELECT count(*) FROM ({sql.line_set(params['skip_line'])}) l", params)  # noqa: S608
+        return own, cursor.fetchone()[0]
+
+
+def _repeats(rows: str, params: dict[str, Any]) -> list[int]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql.REPEATED.format(rows=rows), params)
+        return [pk for _key, _kind, ids in cursor.fetchall() for pk in ids[1:]]
+
+
+def _plain_sums(params: dict[str, Any], skips: Skips) -> Joined:
+    """Rows kept out of the join still belong to the day's totals."""
+    alone = Joined()
+    own = own_rows_of(skips.own)
+    for row in own.values():
+        if row.own_date == params["day"]:
+            _take(alone, row.id, None, False, row.kind, None, 1, 0, row.value, 0, 0, 0, 0)
+    contract = ChannelContract.objects.get(pk=params["contract"])
+    for line in line_rows_of(skips.lines, contract).values():
+        gross = line.sign * line.amount
+        _take(alone, None, line.id, False, line.kind, None, 0, 1, 0, gross, line.settled, line.fee, 0)
+    alone.own_ids, alone.line_ids = [], []
+    return alone
+
+
+def _add(joined: Joined, other: Joined) -> None:
+    joined.own_count += other.own_count
+    joined.line_count += other.line_count
+    joined.own_amount += other.own_amount
+    joined.settled += other.settled
+    joined.fee += other.fee
+    for kind, totals in other.by_kind.items():
+        for name, amount in totals.items():
+            joined.by_kind[kind][name] += amount
+
+
+# --- judging ----------------------------------------------------------------------------------------------------------
+
+
+def _judge(
+    run: ReconRun,
+    before: Before,
+    skips: Skips,
+    joined: Joined,
+    repeated_own: list[int],
+    repeated_lines: list[int],
+) -> Outcome:
+    contract = run.contract
+    own = own_rows_of([*joined.own_ids, *(own_id for own_id, _line in joined.pairs), *repeated_own])
+    lines = line_rows_of([*joined.line_ids, *(line_id for _own, line_id in joined.pairs), *repeated_lines], contract)
+    own_left = [own[pk] for pk in joined.own_ids]
+    lines_left = [lines[pk] for pk in joined.line_ids]
+    judge = Judge(_surroundings(run, before, own_left, lines_left))
+    outcome = judge.decide(
+        pairs=[(own[own_id], lines[line_id]) for own_id, line_id in joined.pairs],
+        own_left=own_left,
+        lines_left=lines_left,
+        repeated_own=[own[pk] for pk in repeated_own],
+        repeated_lines=[lines[pk] for pk in repeated_lines],
+        pool=_still_standing(before, outcome_date=run.channel_date),
+    )
+    for was, now in skips.changed:
+        outcome.new.append(_changed_since(was, now))
+    return outcome
+
+
+def _still_standing(before: Before, outcome_date: date) -> list:
+    """Pool items whose row still is what it was: an order that got its result since stands in its own day's set."""
+    pool = []
+    for pooled in before.pool:
+        own = pooled.own
+        if own is not None and pooled.item.d == 0 and (own.counts or own.own_date != pooled.item.first_date):
+            pooled.item.state = ItemState.WITHDRAWN
+        else:
+            pool.append(pooled)
+    return pool
+
+
+def _changed_since(was: LineRow, now: LineRow | None) -> Difference:
+    """A line somebody acted on stands differently in the re-issued bill: the change is a difference of its own."""
+    return Difference(
+        ResultKind.AMOUNT,
+        ItemSide.CHANNEL,
+        ItemState.DEFINITE,
+        (now.value if now else 0) - was.value,
+        line=now or was,
+        reason=ReasonCode.AMOUNT_CHANGED,
+    )
+
+
+def _surroundings(run: ReconRun, before: Before, own_left: list[OwnRow], lines_left: list[LineRow]) -> Surroundings:
+    contract, day = run.contract, run.channel_date
+    runs_done = frozenset(
+        ReconRun.objects.filter(contract=contract, batch=run.batch, is_current=True).values_list(
+            "channel_date", flat=True
+        )
+    )
+    return Surroundings(
+        day=day,
+        window=doubt_window(
+            day,
+            own_cut_off=get_institution().own_cut_off,
+            channel_cut_off=contract.cut_off,
+            margin_minutes=contract.doubt_margin_minutes,
+            previous_run_complete=day - timedelta(days=1) in runs_done,
+        ),
+        check_fee=contract.cost_package_id is not None,
+        tolerance=contract.fee_tolerance,
+        own_elsewhere=_own_elsewhere(contract, day, own_left, lines_left),
+        runs_done=runs_done,
+        recovered_keys=frozenset(
+            (item.match_key, item.kind) for item in before.redo.values() if item.result == ResultKind.STATUS
+        ),
+    )
+
+
+def _own_elsewhere(
+    contract: ChannelContract, day: date, own_left: list[OwnRow], lines_left: list[LineRow]
+) -> dict[tuple[str, int], OwnRow]:
+    """Transactions of ours with the same key and kind on other days: one that counts first, then the earliest."""
+    mine = {own.id for own in own_left}
+    keys = sorted({own.key for own in own_left if own.counts} | {line.key for line in lines_left})
+    lo, _hi = id_range(day - timedelta(days=LOOK_BACK_DAYS), day)
+    _lo, hi = own_window(max(day, ledger.open_day()))
+    found: dict[tuple[str, int], OwnRow] = {}
+    for start in range(0, len(keys), KEY_STEP):
+        rows = (
+            Transaction.objects.in_range(lo, hi)
+            .filter(contract=contract, match_key__in=keys[start : start + KEY_STEP])
+            .select_related("merchant")
+            .order_by("id")
+        )
+        for transaction_row in rows:
+            if transaction_row.pk in mine:
+                continue
+            row = own_row(transaction_row)
+            best = found.get((row.key, row.kind))
+            if best is None or (row.counts and not best.counts):
+                found[row.key, row.kind] = row
+    return found
+
+
+# --- finishing --------------------------------------------------------------------------------------------------------
+
+
+def _frozen_discounts(before: Before, contract: ChannelContract) -> dict[str, int]:
+    """X that earlier runs of this day booked for pairs people or other runs have acted on since."""
+    pairs = [item for item in before.frozen if item.side == ItemSide.PAIR and item.result != ResultKind.KIND]
+    own = own_rows_of([item.transaction_id for item in pairs if item.transaction_id])
+    lines = line_rows_of([item.bill_line_id for item in pairs if item.bill_line_id], contract)
+    totals: dict[str, int] = defaultdict(int)
+    for item in pairs:
+        line = lines.get(item.bill_line_id)
+        if line is not None and line.discount:
+            totals[own[item.transaction_id].merchant_no] += line.discount
+    return totals
+
+
+def _discounts(joined: Joined, outcome: Outcome, frozen: dict[str, int]) -> dict[str, int]:
+    totals: dict[str, int] = defaultdict(int)
+    numbers = dict(Merchant.objects.filter(pk__in=joined.discounts).values_list("pk", "merchant_no"))
+    for merchant_id, amount in joined.discounts.items():
+        totals[numbers[merchant_id]] += amount
+    for source in (outcome.discounts, frozen):
+        for merchant_no, amount in source.items():
+            totals[merchant_no] += amount
+    return {merchant_no: amount for merchant_no, amount in totals.items() if amount}
+
+
+def _finish(run: ReconRun, joined: Joined, discounts: dict[str, int]) -> None:
+    netted = run.contract.cost_mode == CostMode.NETTED
+    run.own_count, run.own_amount = joined.own_count, joined.own_amount
+    run.channel_count = joined.line_count
+    run.channel_amount = joined.settled + (joined.fee if netted else 0) + sum(discounts.values())
+    run.matched_count = joined.matched_own
+    run.totals = {str(kind): dict(totals) for kind, totals in sorted(joined.by_kind.items())}
+    run.results = _result_summary(run, joined)
+    run.equation = _equation(run, sum(discounts.values()))
+    if not run.equation["holds"]:
+        raise PayopsError(
+            "recon.equation",
+            _("The equation of %(channel)s %(day)s does not hold: %(left)d against %(right)d. Nothing was booked.")
+            % {
+                "channel": run.contract.code,
+                "day": run.channel_date,
+                "left": run.equation["left"],
+                "right": run.channel_amount,
+            },
+            run.equation,
+        )
+    run.state, run.is_current, run.finished_at = RunState.COMPLETE, True, timezone.now()
+    ReconRun.objects.filter(
+        contract=run.contract, channel_date=run.channel_date, batch=run.batch, is_current=True
+    ).update(is_current=False)
+    run.save()
+
+
+def _result_summary(run: ReconRun, joined: Joined) -> dict[str, dict[str, int]]:
+    summary = {ResultKind.MATCHED.value: {"count": joined.matched_own, "amount": joined.matched_amount}}
+    counts: dict[str, dict[str, int]] = defaultdict(lambda: {"count": 0, "amount": 0})
+    for kind, d in ReconResult.objects.filter(run=run).values_list("kind", "d"):
+        counts[kind]["count"] += 1
+        counts[kind]["amount"] += d
+    return {**summary, **dict(sorted(counts.items()))}
+
+
+def _equation(run: ReconRun, discount: int) -> dict[str, Any]:
+    """own total + Σd first seen − Σd cleared by match = channel total (after X), from the items themselves."""
+    runs = ReconRun.objects.filter(contract=run.contract, channel_date=run.channel_date, batch=run.batch)
+    items = OpenItem.objects.filter(contract=run.contract).exclude(state=ItemState.WITHDRAWN)
+    new = dict(items.filter(first_run__in=runs).order_by().values_list("result").annotate(Sum("d")))
+    cleared = dict(
+        items.filter(cleared_run__in=runs, state=ItemState.CLEARED).order_by().values_list("result").annotate(Sum("d"))
+    )
+    left = run.own_amount + sum(new.values()) - sum(cleared.values())
+    return {
+        "own_total": run.own_amount,
+        "new": new,
+        "cleared": cleared,
+        "discount": discount,
+        "channel_total": run.channel_amount,
+        "left": left,
+        "holds": left == run.channel_amount,
+    }
+
+
+def _escalate(contract: ChannelContract, day: date) -> None:
+    """After T+n the rolling re-try is not enough any more: somebody has to act."""
+    limit = day - timedelta(days=contract.escalate_after_days)
+    late = OpenItem.objects.filter(
+        contract=contract,
+        state=ItemState.DEFINITE,
+        first_date__lte=limit,
+        case__isnull=False,
+        case__escalated_at__isnull=True,
+    ).exclude(case__closed_at__isnull=False)
+    for case_id in late.values_list("case_id", flat=True):
+        cases.case_escalate(case_id=case_id, note=_("Still open after T+%d.") % contract.escalate_after_days)

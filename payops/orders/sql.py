@@ -365,3 +365,11 @@ WHERE id = ANY(%s) AND id >= {{LO}} AND id < {{HI}} AND effective_at IS NULL
     AND status IN ('{Status.CREATED}', '{Status.PROCESSING}', '{Status.UNKNOWN}')
 RETURNING id, kind, original_id, amount, fee, expected_cost
 """  # noqa: S608
+
+# A merchant whose mark is further ahead keeps it.
+WATERMARKS_SET: Final = """
+INSERT INTO orders_clearingwatermark (contract_id, cleared_until, merchant_id)
+SELECT %s, %s::date, unnest(%s::bigint[])
+ON CONFLICT (merchant_id, contract_id)
+DO UPDATE SET cleared_until = GREATEST(orders_clearingwatermark.cleared_until, EXCLUDED.cleared_until)
+"""

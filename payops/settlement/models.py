@@ -230,7 +230,7 @@ class SettlementSheet(models.Model):
 
 
 class BalanceCheck(models.Model):
-    """The equation of DOMAIN 11.4 for one contract and accounting date. Append-only: each attempt a row, the last counts."""
+    """The equation of DOMAIN 11.4 for one contract and accounting date; append-only, the last attempt counts."""
 
     contract = models.ForeignKey(ChannelContract, on_delete=models.PROTECT, related_name="balance_checks")
     own_date = models.DateField(_("accounting date"))

@@ -22,6 +22,7 @@ COMPLETE = {
     "ALLOWED_HOSTS": "pay.example.com",
     "DATABASE_URL": "postgresql://payops:p%40ss@db.example.com:5433/payops?sslmode=require",
     "PAYOPS_ENCRYPTION_KEYS": "k1:" + "A" * 43 + "=",
+    "PAYOPS_BLIND_INDEX_KEY": "index-key-of-the-tests",
 }
 SHOWN = "SECRET_KEY DEBUG SECURE_SSL_REDIRECT SESSION_COOKIE_SECURE PAYOPS_REQUIRE_SECOND_FACTOR DATABASES"
 
@@ -48,7 +49,7 @@ def test_development_secrets_are_made_once_and_readable_by_their_owner_only(tmp_
     second = json.loads(read_settings(tmp_path).stdout)["SECRET_KEY"]
     assert first == second
     files = list((tmp_path / "secrets").iterdir())
-    assert {path.name for path in files} == {"secret_key", "encryption_keys"}
+    assert {path.name for path in files} == {"secret_key", "encryption_keys", "blind_index_key"}
     assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
 
 
@@ -62,7 +63,9 @@ def test_complete_production_settings_are_strict(tmp_path):
     assert not (tmp_path / "secrets").exists()
 
 
-@pytest.mark.parametrize("missing", ["SECRET_KEY", "ALLOWED_HOSTS", "DATABASE_URL", "PAYOPS_ENCRYPTION_KEYS"])
+@pytest.mark.parametrize(
+    "missing", ["SECRET_KEY", "ALLOWED_HOSTS", "DATABASE_URL", "PAYOPS_ENCRYPTION_KEYS", "PAYOPS_BLIND_INDEX_KEY"]
+)
 def test_production_stops_when_something_is_missing_and_names_it(tmp_path, missing):
     ran = read_settings(tmp_path, **{**COMPLETE, missing: ""})
     assert ran.returncode != 0

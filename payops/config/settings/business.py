@@ -8,11 +8,19 @@ from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 
-from payops.config.settings.environment import PAYOPS_VAR_DIR, local_secret, number, required_in_production, text
+from payops.config.settings.environment import (
+    PAYOPS_VAR_DIR,
+    flag,
+    local_secret,
+    number,
+    required_in_production,
+    text,
+)
 
 __all__ = [
     "BANK_SIMULATOR_URL",
     "PAYOPS_ALERT_EMAIL",
+    "PAYOPS_BLIND_INDEX_KEY",
     "PAYOPS_BANK_TIMEOUT_SECONDS",
     "PAYOPS_ENCRYPTION_KEYS",
     "PAYOPS_FILES_DIR",
@@ -20,6 +28,7 @@ __all__ = [
     "PAYOPS_MAX_UNPACKED_BYTES",
     "PAYOPS_MAX_UPLOAD_BYTES",
     "PAYOPS_MERCHANT_MAX_UPLOAD_BYTES",
+    "PAYOPS_TIMETABLE",
 ]
 
 KEY_BYTES = 32
@@ -54,6 +63,13 @@ PAYOPS_ENCRYPTION_KEYS = parse_keys(
         lambda: local_secret("encryption_keys", new_key),
     )
 )
+# Apart from the key ring, so that retiring an old encryption key does not break exact search.
+PAYOPS_BLIND_INDEX_KEY = required_in_production(
+    "PAYOPS_BLIND_INDEX_KEY",
+    "encrypted numbers are searched with it; it never changes",
+    lambda: local_secret("blind_index_key"),
+)
+PAYOPS_TIMETABLE = flag("PAYOPS_TIMETABLE", default=False)
 PAYOPS_FILES_DIR = Path(text("PAYOPS_FILES_DIR", str(PAYOPS_VAR_DIR / "files")))
 PAYOPS_MAX_UPLOAD_BYTES = number("PAYOPS_MAX_UPLOAD_BYTES", 2 * 1024**3)
 PAYOPS_MERCHANT_MAX_UPLOAD_BYTES = number("PAYOPS_MERCHANT_MAX_UPLOAD_BYTES", 20 * 1024**2)

@@ -49,4 +49,5 @@ CELERY_TIMEZONE = "Asia/Shanghai"
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 CELERY_BEAT_SCHEDULE = {
     "sweep-jobs": {"task": "payops.core.tasks.sweep_jobs", "schedule": PAYOPS_SWEEP_SECONDS},
+    "timetable": {"task": "dayend.timetable", "schedule": 300},
 }

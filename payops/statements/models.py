@@ -15,7 +15,12 @@ class StatementFormat(models.TextChoices):
 
 
 class Statement(models.Model):
-    """One settlement statement of a merchant in one format; `totals` are those printed on it, minor units."""
+    """One settlement statement of a merchant in one format, written by `statements_build`.
+
+    `totals` are the figures printed on it, minor units; `snapshot` is what its head said on the day it was made (name,
+    account, …), so that it can be made again byte for byte after a merchant has changed its name. `stored_path` is
+    relative to PAYOPS_FILES_DIR.
+    """
 
     merchant = models.ForeignKey(Merchant, on_delete=models.PROTECT, related_name="statements")
     sheet = models.ForeignKey(SettlementSheet, on_delete=models.PROTECT, related_name="statements")
@@ -27,6 +32,8 @@ class Statement(models.Model):
     size = models.BigIntegerField(_("size (bytes)"))
     rows = models.BigIntegerField(_("rows"))
     totals = models.JSONField(_("totals"))
+    snapshot = models.JSONField(_("head of the statement"), default=dict)
+    made_by = models.CharField(_("made by"), max_length=150, blank=True)
     made_at = models.DateTimeField(_("made at"), auto_now_add=True)
 
     class Meta:

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
-from payops.accounts import selectors as ledger_selectors
 from payops.accounts import services as ledger
 from payops.channels.models import ChannelContract
-from payops.merchants.models import Merchant, SettlementAccount
+from payops.merchants.models import CycleUnit, Merchant, SettlementAccount, SettlementTerms
 from payops.orders.services import transactions_load
-from payops.settlement.choices import SheetState
+from payops.settlement import balance
 from payops.settlement.clearing import clearing_run
-from payops.settlement.models import ClearingItem, SettlementSession, SettlementSheet
-from payops.settlement.selectors import settled_part
+from payops.settlement.equation import Equation
+from payops.settlement.models import SettlementSheet
+from payops.settlement.sheets import settlement_run
 from tests.orders.conftest import DAY, World, build_world, ndjson, order, refund
-
-PAY_DATE = dt.date(2026, 11, 23)
 
 
 def account_for(merchant: Merchant) -> SettlementAccount:
@@ -43,6 +40,7 @@ def cleared(db: None) -> World:
     world.wechat.channel.save()
     for merchant in (world.a, world.b):
         account_for(merchant)
+        SettlementTerms.objects.create(merchant=merchant, cycle_unit=CycleUnit.D, cycle_days=1)
     ledger.day_open(DAY)
     alipay = {"channel": "alipay", "channel_account": "20889900112233440156"}
     rows = [
@@ -60,42 +58,29 @@ def cleared(db: None) -> World:
     return world
 
 
-def sheet_for(merchant: Merchant, *, number: str, withhold: Any = None, **changes: Any) -> SettlementSheet:
-    """A settlement sheet over everything cleared for the merchant, as settlement makes it."""
-    session, _made = SettlementSession.objects.get_or_create(pay_date=PAY_DATE, own_date=DAY, session_no=1)
-    items = list(ClearingItem.objects.filter(merchant=merchant, settlement_sheet=None))
-    kept = [item for item in items if withhold is None or item.contract.code != withhold]
-    settlement = sum(settled_part(item) for item in items)
-    withheld = sum(item.net for item in items if item not in kept)
-    balance = ledger_selectors.balance_of("220202", "merchant", merchant.merchant_no)
-    values = {
-        "session": session,
-        "sheet_no": number,
-        "merchant": merchant,
-        "pay_date": PAY_DATE,
-        "count": sum(item.count for item in items),
-        "amount": sum(item.amount for item in items),
-        "fee": sum(item.fee for item in items),
-        "settlement_amount": settlement,
-        "adjustment_amount": balance - settlement,
-        "withheld_amount": withheld,
-        "payout_amount": balance - withheld,
-        "state": SheetState.READY,
-        "settlement_account": merchant.settlement_accounts.first(),
-        **changes,
-    }
-    sheet = SettlementSheet.objects.create(**values)
-    ClearingItem.objects.filter(pk__in=[item.pk for item in kept]).update(settlement_sheet=sheet)
-    return sheet
+@pytest.fixture
+def settle_day(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, SettlementSheet]]:
+    """``settle_day(day, failing=("ALIPAY",))``: settlement and balance check, the sheets of the day by merchant.
+
+    No bill, no bank: what the check would find is said here.
+    """
+
+    def run(day: dt.date = DAY, *, failing: tuple[str, ...] = (), check: bool = True) -> dict[str, SettlementSheet]:
+        def equation_of(contract: ChannelContract, own_date: dt.date) -> Equation:
+            short = 1 if contract.code in failing else 0
+            return Equation(contract, own_date, {"receipt": 100 - short}, {}, 100, reason="short" if short else "")
+
+        monkeypatch.setattr(balance, "equation_of", equation_of)
+        settlement_run(day=day, username="alice")
+        if check:
+            balance.balance_check_run(day=day)
+        sheets = SettlementSheet.objects.filter(session__own_date=day).select_related("merchant")
+        return {sheet.merchant.merchant_no: sheet for sheet in sheets}
+
+    return run
 
 
 @pytest.fixture
-def settled(cleared: World) -> dict[str, SettlementSheet]:
+def settled(cleared: World, settle_day: Callable[..., dict[str, SettlementSheet]]) -> dict[str, SettlementSheet]:
     """One finished sheet per merchant."""
-    return {"M-A": sheet_for(cleared.a, number="S-A"), "M-B": sheet_for(cleared.b, number="S-B")}
-
-
-@pytest.fixture
-def settle(cleared: World) -> Callable[..., SettlementSheet]:
-    """``settle(merchant, number=…)`` makes a sheet with changes."""
-    return sheet_for
+    return settle_day()

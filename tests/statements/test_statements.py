@@ -12,17 +12,21 @@ import pytest
 from django.core.management import CommandError, call_command
 from python_calamine import CalamineWorkbook
 
+from payops.accounts import services as ledger
+from payops.accounts.selectors import balance_of
 from payops.channels.models import Channel
 from payops.core.errors import PayopsError
 from payops.core.models import AuditLog
-from payops.merchants.models import Merchant
+from payops.merchants.models import Merchant, MerchantStatus, SettlementTerms
 from payops.orders.models import Transaction
+from payops.orders.services import transactions_load
 from payops.settlement.choices import SheetState
+from payops.settlement.clearing import clearing_run
 from payops.settlement.models import ClearingItem, SettlementSheet
 from payops.statements import selectors
 from payops.statements.models import Statement
 from payops.statements.services import digest_of, statement_file, statements_build
-from tests.orders.conftest import DAY
+from tests.orders.conftest import DAY, ndjson, order, refund
 
 pytestmark = pytest.mark.django_db
 
@@ -63,8 +67,6 @@ def test_a_day_makes_a_csv_and_an_xlsx_file_for_every_sheet(settled):
 
 def test_the_totals_equal_sheet_and_settlement_account(settled):
     build()
-    from payops.accounts.selectors import balance_of
-
     totals = of("M-A").totals
     assert totals["forward_amount"] == 43050
     assert totals["reverse_amount"] == -5050
@@ -176,25 +178,81 @@ def test_a_lost_file_that_would_come_out_different_is_an_error(settled):
     assert refused.value.code == "statements.changed"
 
 
-def test_a_draft_has_no_statement_yet(settle, cleared):
-    settle(cleared.a, number="S-A", state=SheetState.DRAFT)
+def test_a_draft_has_no_statement_yet(cleared, settle_day):
+    settle_day(check=False)
     assert build() == []
 
 
-@pytest.mark.parametrize("state", [SheetState.CARRIED, SheetState.HELD])
-def test_a_sheet_that_is_not_paid_has_a_statement_with_what_is_carried(settle, cleared, state):
-    settle(cleared.a, number="S-A", state=state, payout_amount=0)
+def test_a_sheet_below_the_minimum_has_a_statement_with_what_is_carried(cleared, settle_day):
+    SettlementTerms.objects.filter(merchant=cleared.a).update(minimum_amount=10_000_00)
+    assert settle_day()["M-A"].state == SheetState.CARRIED
     build()
-    assert of("M-A").totals["payout_amount"] == 0
-    assert of("M-A").totals["carried_forward"] == 37772
+    assert (of("M-A").totals["payout_amount"], of("M-A").totals["carried_forward"]) == (0, 37772)
 
 
-def test_what_the_balance_check_withheld_is_named_and_its_transactions_are_not_listed(settle, cleared):
-    settle(cleared.a, number="S-A", withhold="ALIPAY")
+def test_a_held_merchant_has_a_statement_too(cleared, settle_day):
+    Merchant.objects.filter(pk=cleared.a.pk).update(status=MerchantStatus.HELD)
+    assert settle_day()["M-A"].state == SheetState.HELD
+    build()
+    assert (of("M-A").totals["payout_amount"], of("M-A").totals["carried_forward"]) == (0, 37772)
+
+
+def test_what_the_balance_check_withheld_is_named_and_its_transactions_are_not_listed(cleared, settle_day):
+    settle_day(failing=("ALIPAY",))
     build()
     lines = lines_of(of("M-A"))
     assert section(lines, "暂缓结算 Withheld")[0][1:] == ["ALIPAY", "79.52"]
     assert [row[2] for row in section(lines, "正向交易")] == ["T1", "T2"]
+    assert of("M-A").totals["payout_amount"] == 29820
+
+
+@pytest.fixture
+def second_day(cleared, settle_day):
+    """21 November: what was carried and withheld is settled, and a refund was taken from the settlement account."""
+    SettlementTerms.objects.filter(merchant=cleared.a).update(minimum_amount=10_000_00)
+    settle_day(failing=("ALIPAY",))
+    build()
+    next_day = DAY + dt.timedelta(days=1)
+    later = {"created_at": "2026-11-21T10:00:00", "succeeded_at": "2026-11-21T10:00:05"}
+    rows = [order("T4", amount="500.00", **later), refund("R2", "T1", "100.00", **later)]
+    assert not transactions_load(source=ndjson(*rows), name="orders.ndjson", user="alice").refused
+    ledger.day_cut_off(next_day)
+    ledger.close_day(next_day)
+    clearing_run(day=next_day, username="alice")
+    SettlementTerms.objects.filter(merchant=cleared.a).update(minimum_amount=0)
+    settle_day(next_day)
+    statements_build(day=next_day, username="alice")
+    return Statement.objects.get(merchant=cleared.a, format="csv", sheet__session__own_date=next_day)
+
+
+def test_a_refund_from_the_settlement_account_stands_among_the_adjustments(second_day):
+    rows = section(lines_of(second_day), "调整 Adjustments")
+    assert [(row[1].split()[0], row[2], row[3]) for row in rows] == [
+        ("已从结算户支付的退款加回", "", "100.00"),
+        ("从结算户退款", "R2", "-100.00"),
+    ]
+
+
+def test_what_was_carried_names_the_sheet_it_comes_from(second_day):
+    before = SettlementSheet.objects.get(merchant__merchant_no="M-A", session__own_date=DAY)
+    rows = section(lines_of(second_day), "前期结转 Carried")
+    assert [(row[1], row[2]) for row in rows] == [(before.sheet_no, "298.20")]
+
+
+def test_what_was_withheld_is_on_the_next_statement_with_its_transactions(second_day):
+    lines = lines_of(second_day)
+    assert [row[2] for row in section(lines, "正向交易")] == ["T3", "T4"]
+    assert [row[2] for row in section(lines, "退款与撤销")] == ["R2"]
+
+
+def test_the_payout_of_the_second_day_is_the_settlement_account(second_day):
+    assert second_day.totals["payout_amount"] == balance_of("220202", "merchant", "M-A")
+
+
+def test_the_first_statement_is_rebuilt_byte_for_byte_after_the_second_day(second_day):
+    first = Statement.objects.get(merchant__merchant_no="M-A", format="csv", sheet__session__own_date=DAY)
+    statement_file(first).unlink()
+    assert digest_of(statement_file(first)) == first.sha256
 
 
 def test_an_item_that_lost_a_cent_stops_the_statement_and_names_both_figures(settled):
@@ -238,7 +296,7 @@ def test_a_day_without_settlement_has_no_statements(db):
 
 def test_making_a_statement_is_in_the_audit_log_with_its_digest(settled):
     build()
-    entry = AuditLog.objects.get(action="statement.made", object_id="S-A")
+    entry = AuditLog.objects.get(action="statement.made", object_id=settled["M-A"].sheet_no)
     assert entry.detail["csv"] == of("M-A").sha256
 
 

@@ -14,7 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from simulators.bank.errors import BankError
-from simulators.bank.outcomes import BRANCH_CODE_LIMIT, BY_ACCOUNT_ENDING, MESSAGES, NO_BRANCH_CODE, OUTCOMES, Outcome
+from simulators.bank.outcomes import (
+    BRANCH_CODE_LIMIT,
+    BY_ACCOUNT_ENDING,
+    MESSAGES,
+    NO_BRANCH_CODE,
+    OUTCOMES,
+    SUCCEED,
+    Outcome,
+)
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS bank (id INTEGER PRIMARY KEY CHECK (id = 1), today TEXT NOT NULL);
@@ -193,9 +201,17 @@ def _outcome_of(db: sqlite3.Connection, payout_no: str, fields: dict[str, Any]) 
         queries = outcome.queries if script["queries"] is None else script["queries"]
         return outcome, queries, script["return_after_days"]
     outcome = OUTCOMES[BY_ACCOUNT_ENDING.get(fields["payee_account"][-4:], "succeed")]
+    if outcome.name == "fail_bank" and _failed_today(db, fields["payee_account"]):
+        outcome = SUCCEED
     if outcome.moves_money and fields["amount"] > BRANCH_CODE_LIMIT and not fields["branch_code"]:
         outcome = NO_BRANCH_CODE
     return outcome, outcome.queries, 1
+
+
+def _failed_today(db: sqlite3.Connection, payee_account: str) -> bool:
+    """The payee's bank was closed when the first payout of the day came; the next one finds it open."""
+    query = "SELECT 1 FROM payout WHERE payee_account = ? AND value_date = ? AND outcome = 'fail_bank'"
+    return db.execute(query, (payee_account, _today(db))).fetchone() is not None
 
 
 def _book_payout(

@@ -104,9 +104,12 @@ def test_a_wrong_account_fails_for_good_and_moves_nothing(bank: Bank) -> None:
     assert bank.statement("date=2026-11-13") == []
 
 
-def test_a_closed_bank_fails_without_fault_of_the_account(bank: Bank) -> None:
+def test_a_closed_bank_fails_without_fault_of_the_account_and_a_second_attempt_succeeds(bank: Bank) -> None:
     _status, answer = bank.pay("P1", "9005")
     assert (answer["status"], answer["account_fault"]) == ("failed", False)
+    assert bank.pay("P2", "9005")[1]["status"] == "accepted"
+    assert bank.pay("P1", "9005")[1]["status"] == "failed"
+    assert len(bank.statement("date=2026-11-13")) == 1
 
 
 def test_a_time_out_gives_no_answer_then_unknown_then_success_and_one_debit(bank: Bank) -> None:

@@ -143,7 +143,7 @@ def settle(context: Context) -> StepResult:
 def balance_check(context: Context) -> StepResult:
     """Prove each channel day before money leaves; what fails is withheld, the rest goes on."""
     checks = settlement.balance_check_run(day=context.day)
-    failed = [f"{check.contract.code} {check.own_date}" for check in checks if not check.passed]
+    failed = [f"{check['contract']} {check['own_date']}" for check in checks if not check["passed"]]
     message = _("Withheld: %s.") % ", ".join(failed) if failed else ""
     return StepResult(True, {"checked": len(checks), "failed": failed}, message)
 

@@ -137,10 +137,17 @@ def _settlement_of(line: BankLine, rules: Iterable[_Rule]) -> tuple[ChannelContr
         if match is None or line.currency != rule.contract.currency:
             continue
         try:
-            return rule.contract, dt.datetime.strptime(match["date"] or "", "%Y%m%d").date()
+            return rule.contract, _compact_date(match["date"] or "")
         except ValueError:
             continue
     return None
+
+
+def _compact_date(text: str) -> dt.date:
+    """20261113 as a date; ValueError for anything else."""
+    if len(text) != 8 or not text.isascii() or not text.isdigit():
+        raise ValueError(text)
+    return dt.date(int(text[:4]), int(text[4:6]), int(text[6:]))
 
 
 def _receipt_book(

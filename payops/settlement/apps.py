@@ -1,8 +1,5 @@
 """App configuration: clearing, settlement, balance check and payouts."""
 
-from importlib import import_module
-from importlib.util import find_spec
-
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
 
@@ -15,10 +12,10 @@ class SettlementConfig(AppConfig):
     verbose_name = _("Settlement")
 
     def ready(self) -> None:
-        """Tell discrepancies which rows are cleared; payouts register themselves when imported."""
+        """Tell discrepancies which rows are cleared, approvals and fund reconciliation what a payout is."""
         from payops.discrepancies.handlers import register_cleared_check
+        from payops.settlement import payouts
         from payops.settlement.holds import row_is_cleared
 
         register_cleared_check(row_is_cleared)
-        if find_spec("payops.settlement.payouts"):
-            import_module("payops.settlement.payouts")
+        payouts.register()

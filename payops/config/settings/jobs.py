@@ -49,5 +49,6 @@ CELERY_TIMEZONE = "Asia/Shanghai"
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 CELERY_BEAT_SCHEDULE = {
     "sweep-jobs": {"task": "payops.core.tasks.sweep_jobs", "schedule": PAYOPS_SWEEP_SECONDS},
+    "poll-payouts": {"task": "payops.settlement.tasks.poll_open_payouts", "schedule": 60},
     "timetable": {"task": "dayend.timetable", "schedule": 300},
 }

@@ -1,0 +1,77 @@
+"""A batch as a file, for a bank that takes files instead of requests."""
+
+from __future__ import annotations
+
+from typing import IO, Any, Final
+
+from django.utils.translation import gettext as _
+
+from payops.core import audit
+from payops.core.errors import PayopsError
+from payops.core.exports import write_csv
+from payops.core.money import major
+from payops.identity.models import User
+from payops.settlement.choices import BatchState, PayoutState
+from payops.settlement.models import PayoutBatch
+
+HEADER: Final = (
+    "payout_no",
+    "account_no",
+    "payee_account",
+    "payee_name",
+    "payee_bank",
+    "branch_code",
+    "amount",
+    "currency",
+    "memo",
+)
+NOT_PAYABLE: Final = (PayoutState.CREATED, PayoutState.CANCELLED, PayoutState.FAILED)
+
+
+def payout_batch_export(*, batch_id: int, user: User, fileobj: IO[Any]) -> int:
+    """Write an approved batch as CSV with full account numbers; returns the number of payouts.
+
+    The cells cannot run as formulas in a spreadsheet. Who took the file stands in the audit log. Raises PayopsError
+    'payouts.not_allowed' without payouts.send, 'payouts.not_approved' before the approval.
+    """
+    if not user.may("payouts.send"):
+        raise PayopsError(
+            "payouts.not_allowed",
+            _("%(user)s may not take payout files (payouts.send is missing).") % {"user": user.username},
+            {"username": user.username},
+        )
+    batch = PayoutBatch.objects.select_related("bank_account").get(pk=batch_id)
+    if batch.state not in (BatchState.APPROVED, BatchState.SENT, BatchState.DONE):
+        raise PayopsError(
+            "payouts.not_approved",
+            _("Batch %(batch)s is %(state)s; only an approved batch goes to a bank.")
+            % {"batch": batch.batch_no, "state": batch.get_state_display().lower()},
+            {"batch": batch.pk, "state": batch.state},
+        )
+    payouts = batch.payouts.exclude(state__in=NOT_PAYABLE).select_related("merchant", "settlement_account")
+    count = write_csv(
+        fileobj,
+        HEADER,
+        (
+            (
+                payout.payout_no,
+                batch.bank_account.account_no,
+                payout.settlement_account.number,
+                payout.settlement_account.holder,
+                payout.settlement_account.bank_name,
+                payout.settlement_account.branch_code,
+                major(payout.amount, payout.currency),
+                payout.currency,
+                payout.merchant.merchant_no,
+            )
+            for payout in payouts.order_by("id")
+        ),
+    )
+    audit.record(
+        username=user.username,
+        action="settlement.payout_file_taken",
+        object_kind="settlement.payoutbatch",
+        object_id=batch.pk,
+        detail={"batch_no": batch.batch_no, "payouts": count},
+    )
+    return count

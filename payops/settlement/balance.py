@@ -116,12 +116,12 @@ def _decide(drafts: Any) -> None:
             "merchant_id", "minimum_amount"
         )
     )
-    restricted = _restricted([sheet.merchant.merchant_no for sheet in sheets])
+    available = _available([sheet.merchant.merchant_no for sheet in sheets])
     for sheet in sheets:
         total = sheet_total(sheet)
         if total <= 0 or total < minimums.get(sheet.merchant_id, 0):
             sheet.state, sheet.payout_amount, sheet.carry_out = SheetState.CARRIED, 0, total
-        elif _is_held(sheet) or sheet.merchant.merchant_no in restricted:
+        elif _is_held(sheet) or available.get(sheet.merchant.merchant_no, 0) < total:
             sheet.state, sheet.payout_amount, sheet.carry_out = SheetState.HELD, 0, total
         else:
             sheet.state, sheet.payout_amount, sheet.carry_out = SheetState.READY, total, 0
@@ -136,11 +136,11 @@ def _is_held(sheet: SettlementSheet) -> bool:
     return sheet.merchant.status == MerchantStatus.HELD or account is None or account.state != AccountState.ACTIVE
 
 
-def _restricted(merchant_nos: list[str]) -> set[str]:
-    """Merchants whose settlement account may not be debited, or has frozen money: nothing is paid out around it."""
+def _available(merchant_nos: list[str]) -> dict[str, int]:
+    """What each merchant's settlement account may pay: nothing while restricted, never frozen money. Minor units."""
     accounts = Account.objects.filter(
-        subject__code=SETTLEMENT_ACCOUNT, owner_kind="merchant", owner_no__in=merchant_nos
+        subject__code=SETTLEMENT_ACCOUNT, owner_kind="merchant", owner_no__in=merchant_nos, status__in=_MAY_BE_PAID
     )
-    return set(
-        accounts.exclude(status__in=_MAY_BE_PAID).union(accounts.exclude(frozen=0)).values_list("owner_no", flat=True)
-    )
+    return {
+        number: balance - frozen for number, balance, frozen in accounts.values_list("owner_no", "balance", "frozen")
+    }

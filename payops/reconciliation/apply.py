@@ -15,7 +15,7 @@ from payops.reconciliation.choices import ItemSide, ItemState, ResultKind
 from payops.reconciliation.classify import Clearing, Difference, Outcome
 from payops.reconciliation.models import MatchLink, OpenItem, ReconResult, ReconRun
 from payops.reconciliation.rows import LineRow, OwnRow, own_rows_of
-from payops.reconciliation.state import LIVE, TRACKED, Before, identity_of, snapshot
+from payops.reconciliation.state import LIVE, TRACKED, Before, base_of, identity_of, snapshot
 
 BATCH = 1000
 CASE_KINDS = {
@@ -86,13 +86,15 @@ def _sort_out(run: ReconRun, before: Before, outcome: Outcome) -> tuple[Placed, 
     """This day's differences with their items; an unacted one of an earlier run is kept where it is the same."""
     placed: Placed = []
     fresh: Placed = []
+    gone = {base_of(pooled.item.identity): pooled.item for pooled in outcome.gone}
     for difference in outcome.new:
-        known = before.redo.get(identity_of(difference))
+        base = base_of(identity_of(difference))
+        known = before.redo.get(base)
         if known is not None and known.d == difference.d and known.fee_claim == difference.fee_claim:
             _refresh(known, difference, run)
             placed.append((difference, known))
         else:
-            fresh.append((difference, _item(run, difference, replaces=known)))
+            fresh.append((difference, _item(run, difference, replaces=known or gone.get(base))))
     return placed, fresh
 
 
@@ -142,7 +144,7 @@ def _item(run: ReconRun, difference: Difference, replaces: OpenItem | None) -> O
         d=difference.d,
         fee_claim=difference.fee_claim,
         currency=run.contract.currency,
-        identity=identity if replaces is None else f"{identity[:30]}~{run.run_no}",
+        identity=identity if replaces is None else f"{base_of(identity)}~{run.run_no}",
         first_date=run.channel_date,
         first_run=run,
         definite_date=run.channel_date if definite else None,
@@ -171,6 +173,10 @@ def _pool(run: ReconRun, before: Before, outcome: Outcome) -> None:
         item.result = ResultKind.OWN_ONLY if item.side == ItemSide.OWN else ResultKind.CHANNEL_ONLY
     for pooled in outcome.dropped:
         pooled.item.state = ItemState.WITHDRAWN
+    for pooled in outcome.gone:
+        # Another day's run booked it: this day's run takes it out again, as if its other half had come.
+        pooled.item.state = ItemState.CLEARED
+        pooled.item.cleared_run, pooled.item.cleared_date = run, run.channel_date
     changed = [p.item for p in before.pool if snapshot(p.item) != before.stored[p.item.pk]]
     _cases_of_pool(run, before, changed)
     # Those that end before those that come back: a row has at most one live item.
@@ -190,7 +196,9 @@ def _cases_of_pool(run: ReconRun, before: Before, changed: list[OpenItem]) -> No
     for item in changed:
         was = before.stored[item.pk][0]
         if item.state in (ItemState.CLEARED, ItemState.WITHDRAWN):
-            if item.case_id and _case_open(item):
+            if item.case_id and _case_open(item) and item.transaction_id is None:
+                cases.case_withdraw(case_id=item.case_id, note=_("A new run no longer finds this difference."))
+            elif item.case_id and _case_open(item):
                 cleared.append(item.case_id)
         elif item.state == ItemState.DEFINITE and (was != ItemState.DEFINITE or not _case_open(item)):
             definite.append(item)

@@ -29,7 +29,10 @@ class PoolItem:
 
 @dataclass(slots=True)
 class Difference:
-    """An item this run sees for the first time."""
+    """An item this run sees for the first time.
+
+    `change_no` counts the items that were acted on before on the same line: the difference is what changed since.
+    """
 
     result: ResultKind
     side: ItemSide
@@ -40,6 +43,7 @@ class Difference:
     reason: ReasonCode = ReasonCode.OTHER
     fee_claim: int = 0
     related: OwnRow | None = None
+    change_no: int = 0
 
 
 @dataclass(slots=True)
@@ -61,6 +65,7 @@ class Outcome:
     cleared: list[Clearing] = field(default_factory=list)
     definite: list[PoolItem] = field(default_factory=list)
     dropped: list[PoolItem] = field(default_factory=list)
+    gone: list[PoolItem] = field(default_factory=list)
     recovered: list[tuple[OwnRow, LineRow]] = field(default_factory=list)
     set_failed: list[OwnRow] = field(default_factory=list)
     refunds_failed: list[OwnRow] = field(default_factory=list)

@@ -28,7 +28,7 @@ from payops.core.institution import get_institution
 from payops.core.locks import xact_lock
 from payops.core.models import JobRun
 from payops.discrepancies import services as cases
-from payops.discrepancies.choices import ActionKind, ReasonCode
+from payops.discrepancies.choices import ActionKind
 from payops.discrepancies.models import CaseAction, Discrepancy
 from payops.merchants.models import Merchant
 from payops.orders.models import Transaction
@@ -36,12 +36,12 @@ from payops.orders.selectors import own_strays, own_window
 from payops.reconciliation import sql
 from payops.reconciliation.apply import apply
 from payops.reconciliation.booking import book
-from payops.reconciliation.choices import ItemSide, ItemState, ResultKind, RunState
-from payops.reconciliation.classify import Difference, Judge, Outcome, Surroundings
+from payops.reconciliation.choices import ItemState, ResultKind, RunState
+from payops.reconciliation.classify import Judge, Outcome, PoolItem, Surroundings
 from payops.reconciliation.funds import receipt_due_set
 from payops.reconciliation.models import OpenItem, ReconResult, ReconRun
 from payops.reconciliation.rows import LineRow, OwnRow, line_rows_of, own_row, own_rows_of
-from payops.reconciliation.state import Before, Skips, frozen_rows, load_before
+from payops.reconciliation.state import Before, Skips, load_before, settled_rows
 from payops.reconciliation.windows import doubt_window
 
 LOCK = "reconciliation.contract"
@@ -98,12 +98,11 @@ def run_reconcile(
     before = load_before(contract, day, batch)
     run = _run_row(contract, day, batch, bill_file, job)
     lo, hi = line_range(bill_file)
-    skips = frozen_rows(before.frozen, contract, lo, hi)
+    skips = settled_rows(before, contract, day, (lo, hi))
     joined, repeated_own, repeated_lines = _join(contract, day, (lo, hi), skips)
     outcome = _judge(run, before, skips, joined, repeated_own, repeated_lines)
-    frozen_discounts = _frozen_discounts(before, contract)
     apply(run, before, outcome)
-    discounts = _discounts(joined, outcome, frozen_discounts)
+    discounts = _discounts(joined, outcome, skips.discounts)
     settled, fee = joined.settled, joined.fee
     book(run, settled=settled, cost=fee, discounts=discounts, username=username)
     _finish(run, joined, discounts)
@@ -296,35 +295,25 @@ def _judge(
         lines_left=lines_left,
         repeated_own=[own[pk] for pk in repeated_own],
         repeated_lines=[lines[pk] for pk in repeated_lines],
-        pool=_still_standing(before, outcome_date=run.channel_date),
+        pool=_still_standing(before, skips),
     )
-    for was, now in skips.changed:
-        outcome.new.append(_changed_since(was, now))
+    outcome.new += skips.changed
+    outcome.gone = [pooled for pooled in before.pool if pooled.item.pk in skips.gone]
     return outcome
 
 
-def _still_standing(before: Before, outcome_date: date) -> list:
+def _still_standing(before: Before, skips: Skips) -> list[PoolItem]:
     """Pool items whose row still is what it was: an order that got its result since stands in its own day's set."""
     pool = []
     for pooled in before.pool:
+        if pooled.item.pk in skips.gone:
+            continue
         own = pooled.own
         if own is not None and pooled.item.d == 0 and (own.counts or own.own_date != pooled.item.first_date):
             pooled.item.state = ItemState.WITHDRAWN
         else:
             pool.append(pooled)
     return pool
-
-
-def _changed_since(was: LineRow, now: LineRow | None) -> Difference:
-    """A line somebody acted on stands differently in the re-issued bill: the change is a difference of its own."""
-    return Difference(
-        ResultKind.AMOUNT,
-        ItemSide.CHANNEL,
-        ItemState.DEFINITE,
-        (now.value if now else 0) - was.value,
-        line=now or was,
-        reason=ReasonCode.AMOUNT_CHANGED,
-    )
 
 
 def _surroundings(run: ReconRun, before: Before, own_left: list[OwnRow], lines_left: list[LineRow]) -> Surroundings:
@@ -380,19 +369,6 @@ def _own_elsewhere(
 
 
 # --- finishing --------------------------------------------------------------------------------------------------------
-
-
-def _frozen_discounts(before: Before, contract: ChannelContract) -> dict[str, int]:
-    """X that earlier runs of this day booked for pairs people or other runs have acted on since."""
-    pairs = [item for item in before.frozen if item.side == ItemSide.PAIR and item.result != ResultKind.KIND]
-    own = own_rows_of([item.transaction_id for item in pairs if item.transaction_id])
-    lines = line_rows_of([item.bill_line_id for item in pairs if item.bill_line_id], contract)
-    totals: dict[str, int] = defaultdict(int)
-    for item in pairs:
-        line = lines.get(item.bill_line_id)
-        if line is not None and line.discount:
-            totals[own[item.transaction_id].merchant_no] += line.discount
-    return totals
 
 
 def _discounts(joined: Joined, outcome: Outcome, frozen: dict[str, int]) -> dict[str, int]:

@@ -6,17 +6,20 @@ have acted on since stays as it is (DOMAIN 7.2).
 """
 
 import hashlib
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date
 
 from django.db.models import Q
 
 from payops.channels.models import BillLine, ChannelContract
-from payops.discrepancies.choices import CaseState
-from payops.reconciliation.choices import ItemSide, ItemState
+from payops.core.ids import day_of
+from payops.discrepancies.choices import CaseState, ReasonCode
+from payops.reconciliation.choices import ItemSide, ItemState, ResultKind
 from payops.reconciliation.classify import Difference, PoolItem
 from payops.reconciliation.models import MatchLink, OpenItem, ReconRun
-from payops.reconciliation.rows import LineRow, line_rows_of, own_rows_of
+from payops.reconciliation.rows import LineRow, OwnRow, line_rows_of, own_rows_of
 
 LIVE = (ItemState.IN_DOUBT, ItemState.DEFINITE)
 TRACKED = (
@@ -41,17 +44,29 @@ def identity_of(difference: Difference) -> str:
         parts += [line.key, str(line.kind), line.trade_no]
     if difference.side == ItemSide.PAIR:
         parts.append(difference.result.value)
+    if difference.change_no:
+        parts.append(str(difference.change_no))
     return hashlib.blake2b("\x1f".join(parts).encode(), digest_size=16).hexdigest()
+
+
+def base_of(identity: str) -> str:
+    """The part of a stored identity that an item shares with those it replaced."""
+    return identity[:30]
 
 
 @dataclass(slots=True)
 class Before:
-    """The state a run starts from."""
+    """The state a run starts from.
+
+    `redo` are differences of this day that are decided anew, by the base of their identity; `frozen` those somebody
+    acted on; `promoted` those another day's run made definite. The latter stand in the pool like items of other days.
+    """
 
     pool: list[PoolItem] = field(default_factory=list)
     stored: dict[int, tuple] = field(default_factory=dict)
     redo: dict[str, OpenItem] = field(default_factory=dict)
     frozen: list[OpenItem] = field(default_factory=list)
+    promoted: list[OpenItem] = field(default_factory=list)
     unlinked: list[int] = field(default_factory=list)
 
 
@@ -79,12 +94,14 @@ def load_before(contract: ChannelContract, day: date, batch: int) -> Before:
             of_others.append(item)
         elif _acted_on(item, run_ids):
             before.frozen.append(item)
+        elif item.definite_run_id is not None and item.definite_run_id not in run_ids:
+            before.promoted.append(item)
         else:
-            before.redo[item.identity] = item
+            before.redo[base_of(item.identity)] = item
     # A pair that was acted on keeps the clearing it came from: undone, its half would look unmatched.
     kept = {item.transaction_id for item in before.frozen if item.side == ItemSide.PAIR}
     pooled = []
-    for item in of_others:
+    for item in (*of_others, *before.promoted):
         if item.state == ItemState.RESOLVED or (item.state == ItemState.CLEARED and item.transaction_id in kept):
             continue
         if item.state == ItemState.CLEARED:
@@ -128,42 +145,113 @@ def _with_rows(items: list[OpenItem], contract: ChannelContract) -> list[PoolIte
     ]
 
 
+# --- rows of the day that are spoken for ------------------------------------------------------------------------------
+
+LineName = tuple[str, int, str]
+
+
 @dataclass(slots=True)
 class Skips:
-    """Rows of the day that are spoken for and stay out of the join, with what a re-issue changed about them."""
+    """Rows of the day that are spoken for and stay out of the join, and what a re-issue changed about them.
+
+    `gone` are promoted items whose line is not in the bill any more; `discounts` X of acted-on pairs by merchant.
+    """
 
     own: list[int] = field(default_factory=list)
     lines: list[int] = field(default_factory=list)
-    changed: list[tuple[LineRow, LineRow | None]] = field(default_factory=list)
+    changed: list[Difference] = field(default_factory=list)
+    gone: set[int] = field(default_factory=set)
+    discounts: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 
 
-def frozen_rows(frozen: list[OpenItem], contract: ChannelContract, line_lo: int, line_hi: int) -> Skips:
-    """The rows of frozen items; lines of a superseded file are found again in the new one by key and trade number."""
-    skips = Skips(own=[item.transaction_id for item in frozen if item.transaction_id and item.side != ItemSide.CHANNEL])
-    stale = []
-    for item in frozen:
-        if item.bill_line_id is None or item.side == ItemSide.OWN:
-            continue
-        if line_lo <= item.bill_line_id < line_hi:
-            skips.lines.append(item.bill_line_id)
+def settled_rows(before: Before, contract: ChannelContract, day: date, lines: tuple[int, int]) -> Skips:
+    """The rows of frozen and promoted items; `lines` is the id range of the bill.
+
+    Lines of a superseded file are found again in the new one by key, kind and trade number. What they differ from the
+    sum of what was acted on is a difference of its own.
+    """
+    spoken_for = [*before.frozen, *before.promoted]
+    skips = Skips(own=[i.transaction_id for i in spoken_for if i.transaction_id and i.side != ItemSide.CHANNEL])
+    known = line_rows_of([i.bill_line_id for i in spoken_for if i.bill_line_id and i.side != ItemSide.OWN], contract)
+    now = _found_again(known.values(), contract, *lines)
+    pairs = own_rows_of([i.transaction_id for i in before.frozen if i.transaction_id and i.side == ItemSide.PAIR])
+    frozen: dict[LineName, list[OpenItem]] = defaultdict(list)
+    for item in before.frozen:
+        if item.bill_line_id in known:
+            frozen[_name(known[item.bill_line_id])].append(item)
+    for name, items in frozen.items():
+        was = known[items[0].bill_line_id]
+        if day_of(was.id) == day:
+            _compare_acted(skips, items, pairs, was, now.get(name))
         else:
-            stale.append(item)
-    if stale:
-        _find_again(stale, skips, contract, line_lo, line_hi)
+            _take_discount(skips, _own_of(items, pairs), items, was)
+    _follow_promoted(before, skips, known, now)
     return skips
 
 
-def _find_again(stale: list[OpenItem], skips: Skips, contract: ChannelContract, lo: int, hi: int) -> None:
-    old = line_rows_of([item.bill_line_id for item in stale], contract)
-    keys = {line.key for line in old.values()}
+def _name(line: LineRow) -> LineName:
+    return line.key, line.kind, line.trade_no
+
+
+def _found_again(lines: Iterable[LineRow], contract: ChannelContract, lo: int, hi: int) -> dict[LineName, LineRow]:
+    keys = {line.key for line in lines}
     ids = BillLine.objects.in_range(lo, hi).filter(match_key__in=keys).values_list("pk", flat=True)
-    again = {(line.key, line.kind, line.trade_no): line for line in line_rows_of(ids, contract).values()}
-    for item in stale:
-        was = old[item.bill_line_id]
-        now = again.get((was.key, was.kind, was.trade_no))
-        if now is not None:
-            skips.lines.append(now.id)
+    return {_name(line): line for line in line_rows_of(ids, contract).values()}
+
+
+def _own_of(items: list[OpenItem], pairs: dict[int, OwnRow]) -> OwnRow | None:
+    return next((pairs[i.transaction_id] for i in items if i.side == ItemSide.PAIR and i.transaction_id), None)
+
+
+def _take_discount(skips: Skips, own: OwnRow | None, items: list[OpenItem], line: LineRow) -> bool:
+    """X of an acted-on pair goes on as it does for any pair; False where the pair is none that carries a discount."""
+    if own is None or items[0].result == ResultKind.KIND:
+        return False
+    if line.discount:
+        skips.discounts[own.merchant_no] += line.discount
+    return True
+
+
+def _compare_acted(
+    skips: Skips, items: list[OpenItem], pairs: dict[int, OwnRow], was: LineRow, now: LineRow | None
+) -> None:
+    """The line against what the items on it claim: Σ d, and for a pair our own amount."""
+    own = _own_of(items, pairs)
+    claimed = sum(item.d for item in items) + (own.value if own else 0)
+    value = 0
+    if now is not None:
+        value = now.sign * now.amount if _take_discount(skips, own, items, now) else now.value
+        skips.lines.append(now.id)
+        # Only to a line that says the same: whoever cleared it must find what was cleared when that day runs again.
+        if now.id != was.id and (now.value, now.amount, now.fee) == (was.value, was.amount, was.fee):
             MatchLink.objects.filter(bill_line_id=was.id).update(bill_line_id=now.id)
-            OpenItem.objects.filter(pk=item.pk).update(bill_line_id=now.id)
-        if now is None or now.value != was.value:
-            skips.changed.append((was, now))
+            OpenItem.objects.filter(bill_line_id=was.id, pk__in=[item.pk for item in items]).update(bill_line_id=now.id)
+    if value != claimed:
+        skips.changed.append(
+            Difference(
+                ResultKind.AMOUNT,
+                ItemSide.PAIR,
+                ItemState.DEFINITE,
+                value - claimed,
+                own,
+                now or was,
+                ReasonCode.AMOUNT_CHANGED,
+                change_no=len(items),
+            )
+        )
+
+
+def _follow_promoted(before: Before, skips: Skips, known: dict[int, LineRow], now: dict[LineName, LineRow]) -> None:
+    """Channel items made definite since: they stay while the bill still has their line as it was."""
+    promoted = {item.pk for item in before.promoted}
+    for position, pooled in enumerate(before.pool):
+        item = pooled.item
+        if item.pk not in promoted or item.side != ItemSide.CHANNEL:
+            continue
+        line = now.get(_name(known[item.bill_line_id]))
+        if line is None or line.value != item.d:
+            skips.gone.add(item.pk)
+            continue
+        item.bill_line_id = line.id
+        skips.lines.append(line.id)
+        before.pool[position] = PoolItem(item, line=line)

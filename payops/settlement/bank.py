@@ -20,7 +20,6 @@ from django.utils.translation import gettext as _
 
 from payops.core.errors import PayopsError
 
-DEFAULT_CLIENT: Final = "payops.settlement.bank.HttpBank"
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 
 
@@ -105,7 +104,7 @@ class Bank(Protocol):
 
 def bank_client() -> Bank:
     """The bank payouts are sent to."""
-    client: Bank = import_string(getattr(settings, "PAYOPS_BANK_CLIENT", DEFAULT_CLIENT))()
+    client: Bank = import_string(settings.PAYOPS_BANK_CLIENT)()
     return client
 
 
@@ -167,7 +166,7 @@ class HttpBank:
 def _json(content: bytes) -> dict[str, Any]:
     try:
         value = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
 
@@ -180,7 +179,7 @@ def _answer(payout_no: str, http_status: int, content: bytes) -> BankAnswer:
         raise BankConflictError(code, message)
     if http_status == 400 and code == "bad_request":
         raise BankRefusedError(code, message)
-    if http_status != 200 or body.get("payout_no") != payout_no or body.get("status") not in set(BankStatus):
+    if http_status != 200 or body.get("payout_no") != payout_no or body.get("status") not in list(BankStatus):
         raise BankSilenceError("unclear", f"The bank's answer ({http_status}) cannot be understood.")
     amount = body.get("amount")
     return BankAnswer(

@@ -5,13 +5,13 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from django.db import connection
 from django.db.models import Q, QuerySet
 
 from payops.accounts.models import AccountingDay
-from payops.core.ids import DAY_STEP, day_floor, id_range
+from payops.core.ids import DAY_STEP, day_floor
 from payops.identity.models import User
 from payops.merchants.selectors import merchants_for_user
 from payops.orders.choices import Origin
@@ -273,11 +273,3 @@ def transactions_of_sheet(sheet: SettlementSheet) -> Iterator[StatementRow]:
     """The transactions of a settlement sheet, streamed."""
     items = list(sheet.items.all())
     return rows_of(items)
-
-
-def merchant_days(user: User, first: dt.date, last: dt.date) -> Any:
-    """Transactions of the user's merchants whose accounting date lies in the period, newest first, bounded by id."""
-    lo, hi = own_window(first)[0], own_window(last)[1]
-    return Transaction.objects.in_range(min(lo, id_range(first, last)[0]), hi).filter(
-        merchant__in=merchants_for_user(user), own_date__gte=first, own_date__lte=last
-    )

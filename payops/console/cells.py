@@ -1,0 +1,163 @@
+"""What a table cell or a fact shows: text, where it links to, and how it looks. Views speak only in these."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.urls import reverse
+from django.utils import timezone
+
+from payops.accounts.choices import DayState
+from payops.core.choices import JOB_STATE_COLOURS
+from payops.core.formatting import money as format_money
+from payops.discrepancies.choices import CASE_STATE_COLOURS
+
+TONES: dict[str, str] = {
+    # States across all apps; a word means the same everywhere, so one map is enough.
+    "created": "base", "processing": "info", "unknown": "warning", "succeeded": "success", "failed": "danger",
+    "closed": "base", "received": "info", "rejected": "danger", "held": "warning", "accepted": "success",
+    "superseded": "base", "running": "info", "complete": "success", "in_doubt": "warning", "definite": "danger",
+    "cleared": "success", "resolved": "success", "withdrawn": "base", "waiting": "warning", "agreed": "success",
+    "different": "danger", "pending": "warning", "executed": "success", "draft": "base", "ready": "info",
+    "carried": "base", "in_payment": "info", "paid": "success", "returned": "danger", "approved": "info",
+    "sent": "info", "done": "success", "sending": "info", "cancelled": "base", "released": "success",
+    "dropped": "base", "active": "success", "suspended": "warning", "applied": "base", "in_review": "info",
+    "flagged": "danger", "replaced": "base", "loaded": "success", "refused": "danger", "new": "info",
+    "matched": "success", "unidentified": "danger", "normal": "success", "stopped": "danger", "judicial": "danger",
+    "credit_only": "warning", "debit_only": "warning", "open": "info", "cut_off": "warning", "info": "info",
+    "warning": "warning", "error": "danger", "proposed": "info", "booked": "success", "retired": "base",
+}  # fmt: skip
+
+RESULT_TONES: dict[str, str] = {
+    "matched": "success", "own_in_doubt": "warning", "channel_in_doubt": "warning", "own_cleared": "info",
+    "channel_cleared": "info", "offset": "info", "failed_absent": "base",
+}  # fmt: skip
+"""Of results; every kind not named here is a difference."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One value on screen. `css` is a class of console.css, `tone` makes it a badge, `note` is a second small line."""
+
+    text: Any = ""
+    url: str = ""
+    css: str = ""
+    tone: str = ""
+    note: Any = ""
+    raw: Any = None
+
+    @property
+    def export(self) -> Any:
+        """What goes into a CSV file."""
+        return self.text if self.raw is None else self.raw
+
+
+@dataclass(slots=True)
+class Column:
+    """A heading; `css` also aligns the cells below it."""
+
+    title: Any
+    css: str = ""
+
+
+@dataclass(slots=True)
+class Table:
+    """Columns and rows of cells, with the sentence shown when there are none."""
+
+    columns: Sequence[Column]
+    rows: list[list[Cell]]
+    title: Any = ""
+    empty: Any = ""
+    foot: list[Cell] = field(default_factory=list)
+    note: Any = ""
+    keys: list[Any] = field(default_factory=list)
+    """One value per row where rows can be selected."""
+
+    @property
+    def body(self) -> list[tuple[Any, list[Cell]]]:
+        """Rows with their selection keys."""
+        keys = self.keys or [None] * len(self.rows)
+        return list(zip(keys, self.rows, strict=True))
+
+
+def text(value: Any, url: str = "", *, note: Any = "") -> Cell:
+    """Plain words."""
+    return Cell("" if value is None else value, url, note=note)
+
+
+def number(value: Any, url: str = "", *, note: Any = "") -> Cell:
+    """A record number: fixed width, never grouped."""
+    return Cell("" if value is None else str(value), url, "c-num", note=note)
+
+
+def count(value: int | None, url: str = "") -> Cell:
+    """How many, right-aligned with group separators."""
+    return Cell("" if value is None else f"{value:,}", url, "c-amount", raw=value)
+
+
+def money(minor: int | None, currency: str = "CNY", url: str = "", *, signed: bool = False) -> Cell:
+    """An amount of minor units; negative ones stand out, `signed` writes the plus too."""
+    shown = format_money(minor, currency)
+    if signed and minor and minor > 0:
+        shown = f"+{shown}"
+    css = "c-amount c-neg" if minor is not None and minor < 0 else "c-amount"
+    return Cell(shown, url, css, raw=format_money(minor, currency).replace(",", ""))
+
+
+def date(value: dt.date | None, url: str = "") -> Cell:
+    """A day."""
+    return Cell("" if value is None else value.isoformat()[:10], url, "c-date")
+
+
+def moment(value: dt.datetime | None) -> Cell:
+    """An instant in local time."""
+    if value is None:
+        return Cell("", css="c-date")
+    return Cell(timezone.localtime(value).strftime("%Y-%m-%d %H:%M:%S"), css="c-date")
+
+
+def badge(value: str, label: Any = "", url: str = "", *, tone: str = "") -> Cell:
+    """A state with its colour."""
+    return Cell(label or value, url, tone=tone or TONES.get(value, "base"), raw=label or value)
+
+
+def state(instance: Any, name: str = "state", url: str = "") -> Cell:
+    """The state field of a model, with its label and colour."""
+    value = getattr(instance, name)
+    return badge(value, getattr(instance, f"get_{name}_display")(), url, tone=_special_tone(instance, value))
+
+
+def _special_tone(instance: Any, value: str) -> str:
+    """Where a word means something else than elsewhere: an open case is trouble, an open day is not."""
+    model = instance._meta.model_name
+    if model == "discrepancy":
+        return {"secondary": "base"}.get(CASE_STATE_COLOURS[value], CASE_STATE_COLOURS[value])
+    if model == "jobrun":
+        return JOB_STATE_COLOURS[value]
+    if model == "accountingday":
+        return {DayState.OPEN: "info", DayState.CUT_OFF: "warning"}.get(value, "success")
+    if model == "daystep" and value == "pending":
+        return "base"
+    return ""
+
+
+def result(kind: str, label: Any, url: str = "") -> Cell:
+    """A result of a run: matched, waiting or wrong."""
+    return Cell(label, url, tone=RESULT_TONES.get(kind, "danger"))
+
+
+def yes_no(value: bool, yes: Any, no: Any, *, good: bool = True) -> Cell:
+    """A truth as a badge; `good` tells whether true is the pleasant one."""
+    return Cell(yes if value else no, tone="success" if value == good else "danger")
+
+
+def link(name: str, *args: Any, **query: Any) -> str:
+    """An address of the console with its query."""
+    from urllib.parse import urlencode
+
+    address = reverse(f"console:{name}", args=args)
+    wanted = {key: value for key, value in query.items() if value not in (None, "")}
+    return f"{address}?{urlencode(wanted, doseq=True)}" if wanted else address

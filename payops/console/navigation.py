@@ -1,0 +1,131 @@
+"""The console's navigation: every page in the sidebar, each with the permission that shows it. Nowhere else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+
+from payops.approvals.selectors import pending_for
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One line of the sidebar; `section` is the first word of the URL names that keep it highlighted."""
+
+    title: Any
+    url_name: str
+    icon: str
+    permission: str
+    covers: tuple[str, ...] = ()
+    badge: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A heading with its items."""
+
+    title: Any
+    items: tuple[Item, ...]
+
+
+NAVIGATION: tuple[Group, ...] = (
+    Group(
+        _("Today"),
+        (
+            Item(_("Dashboard"), "dashboard", "space_dashboard", "dashboard.view"),
+            Item(_("Approvals"), "approval_list", "fact_check", "approvals.view", ("approval",), badge="approvals"),
+        ),
+    ),
+    Group(
+        _("Reconciliation"),
+        (
+            Item(_("Transactions"), "transaction_list", "receipt_long", "transactions.view", ("transaction",)),
+            Item(_("Intake"), "intake_list", "upload_file", "transactions.view", ("intake",)),
+            Item(_("Bill files"), "bill_file_list", "description", "files.view", ("bill_file", "bill_line")),
+            Item(_("Runs"), "run_list", "difference", "runs.view", ("run",)),
+            Item(_("Cases"), "case_list", "troubleshoot", "cases.view", ("case",)),
+            Item(_("Bank lines"), "bank_line_list", "account_balance", "files.view", ("bank_line",)),
+            Item(_("Channel receipts"), "receipt_list", "payments", "runs.view", ("receipt",)),
+        ),
+    ),
+    Group(
+        _("Settlement"),
+        (
+            Item(_("Clearing"), "clearing_list", "calculate", "settlement.view", ("clearing", "clearing_item")),
+            Item(_("Settlement sheets"), "sheet_list", "request_quote", "settlement.view", ("sheet",)),
+            Item(_("Balance checks"), "balance_check_list", "balance", "settlement.view", ("balance_check",)),
+            Item(_("Payout batches"), "payout_batch_list", "inventory", "payouts.view", ("payout_batch",)),
+            Item(_("Payouts"), "payout_list", "send_money", "payouts.view", ("payout",)),
+        ),
+    ),
+    Group(
+        _("Ledger"),
+        (
+            Item(_("Trial balance"), "trial_balance", "summarize", "ledger.view"),
+            Item(_("Accounts"), "account_list", "menu_book", "ledger.view", ("account",)),
+            Item(_("Vouchers"), "voucher_list", "book_2", "ledger.view", ("voucher",)),
+            Item(_("Accounting days"), "day_list", "event", "ledger.view", ("day",)),
+            Item(_("Customers' money"), "money_guard", "shield", "ledger.view"),
+            Item(_("Posting rules"), "posting_rule_list", "rule", "ledger.view"),
+        ),
+    ),
+    Group(
+        _("Administration"),
+        (
+            Item(_("Merchants"), "merchant_list", "storefront", "merchants.view", ("merchant",)),
+            Item(_("Jobs"), "job_list", "settings_suggest", "jobs.view", ("job",)),
+            Item(_("Audit log"), "audit_list", "history", "audit.view"),
+        ),
+    ),
+)
+
+
+def navigation_for(request: HttpRequest) -> list[dict[str, Any]]:
+    """The groups and items this user may open, with the current page marked."""
+    current = getattr(request.resolver_match, "url_name", "") or ""
+    groups = []
+    for group in NAVIGATION:
+        items = [
+            {
+                "title": item.title,
+                "url": reverse(f"console:{item.url_name}"),
+                "icon": item.icon,
+                "active": is_current(item, current),
+                "badge": _badge(item, request),
+            }
+            for item in group.items
+            if request.user.may(item.permission)
+        ]
+        if items:
+            groups.append({"title": group.title, "items": items})
+    return groups
+
+
+def is_current(item: Item, url_name: str) -> bool:
+    """Whether a URL name belongs under this item: the page itself, or a detail page or action of the same thing."""
+    if url_name == item.url_name:
+        return True
+    for prefix in item.covers:
+        if url_name == prefix:
+            return True
+        rest = url_name.removeprefix(f"{prefix}_")
+        longer = any(
+            other != prefix and other.startswith(prefix) and (url_name == other or url_name.startswith(f"{other}_"))
+            for group in NAVIGATION
+            for candidate in group.items
+            for other in (*candidate.covers, candidate.url_name.removesuffix("_list"))
+        )
+        if rest != url_name and not longer:
+            return True
+    return False
+
+
+def _badge(item: Item, request: HttpRequest) -> int | None:
+    """How much waits behind an item; counted up to a hundred, more is no different to anybody."""
+    if item.badge != "approvals":
+        return None
+    return pending_for(request.user)[:100].count() or None

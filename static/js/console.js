@@ -1,0 +1,66 @@
+// The console's few behaviours: confirm before sending, send once, select all, "/" to search. Everything works without.
+"use strict";
+
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  const question = event.submitter?.dataset.confirm || form.dataset.confirm;
+  if (question && !window.confirm(question)) {
+    event.preventDefault();
+    return;
+  }
+  if (form.matches("[data-filters]")) {
+    // Empty filters stay out of the address, so that it can be read and sent to a colleague.
+    for (const field of form.elements) {
+      if (field.name && field.value === "") field.disabled = true;
+    }
+    return;
+  }
+  if (form.method === "post") {
+    // A second click must not send again; the services refuse it anyway.
+    setTimeout(() => {
+      for (const button of form.querySelectorAll("button[type=submit]")) button.disabled = true;
+    });
+  }
+});
+
+window.addEventListener("pageshow", () => {
+  for (const field of document.querySelectorAll("form :disabled")) field.disabled = false;
+});
+
+document.addEventListener("change", (event) => {
+  if (event.target.matches("[data-select-all]")) {
+    for (const box of document.querySelectorAll("[data-select]")) box.checked = event.target.checked;
+  }
+  if (event.target.matches("[data-select], [data-select-all]")) countSelected();
+  if (event.target.matches("[data-action-kind]")) showParams(event.target);
+});
+
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.target.matches("input, textarea, select, [contenteditable]")) return;
+  const field = document.querySelector('[data-shortcut="/"]');
+  if (field) {
+    event.preventDefault();
+    field.focus();
+  }
+});
+
+function countSelected() {
+  const bar = document.querySelector("[data-bulk]");
+  if (!bar) return;
+  const chosen = document.querySelectorAll("[data-select]:checked").length;
+  bar.querySelector("[data-bulk-count]").textContent = String(chosen);
+  for (const button of bar.querySelectorAll("button")) button.disabled = chosen === 0;
+}
+
+// Only the details the chosen action needs are shown.
+function showParams(select) {
+  for (const field of select.form.querySelectorAll("[data-for]")) {
+    field.hidden = !field.dataset.for.split(" ").includes(select.value);
+  }
+}
+
+document.addEventListener("DOMContentLoaded", () => {
+  countSelected();
+  for (const select of document.querySelectorAll("[data-action-kind]")) showParams(select);
+});

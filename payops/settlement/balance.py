@@ -80,13 +80,17 @@ def _record(equation: Equation) -> BalanceCheck:
 
 
 def _withhold(contract: ChannelContract, own_date: dt.date, drafts: Any) -> int:
-    """Take the channel-date out of the drafts: its items wait for a later sheet. What was taken out, minor units."""
+    """Take the channel-date out of the drafts: its items wait for a later sheet. What was taken out, minor units.
+
+    Where a merchant owes us for that date, the items stay: leaving them out would pay out money that is not there.
+    """
     items = ClearingItem.objects.filter(contract=contract, own_date=own_date, settlement_sheet__in=drafts)
     by_sheet = dict(items.order_by().values_list("settlement_sheet_id").annotate(total=Sum("net")))
-    for sheet_id, total in sorted(by_sheet.items()):
+    owed = {sheet_id: total for sheet_id, total in sorted(by_sheet.items()) if total > 0}
+    for sheet_id, total in owed.items():
         SettlementSheet.objects.filter(pk=sheet_id).update(withheld_amount=F("withheld_amount") + total)
-    items.update(settlement_sheet=None)
-    return sum(by_sheet.values())
+    items.filter(settlement_sheet__in=list(owed)).update(settlement_sheet=None)
+    return sum(owed.values())
 
 
 def _as_result(equation: Equation, check: BalanceCheck, withheld: int) -> dict[str, Any]:

@@ -190,6 +190,22 @@ def test_a_missing_receipt_withholds_only_that_channel_date(books: Books) -> Non
     assert ClearingItem.objects.get(contract=books.alipay).settlement_sheet is None
 
 
+def test_what_a_merchant_owes_for_a_failed_date_is_not_paid_out_instead(books: Books) -> None:
+    books.pay("1", "100.00", TUESDAY, **_alipay(books))
+    books.close(TUESDAY)
+    books.refund("2", "1", "20.00", WEDNESDAY, **_alipay(books))
+    books.close(WEDNESDAY)
+    for day in (TUESDAY, WEDNESDAY):
+        books.reconcile(books.alipay, day)
+        books.clear(day)
+    books.receive(books.alipay, TUESDAY)
+    books.settle(WEDNESDAY)
+    tuesday, wednesday = books.check(WEDNESDAY)
+    assert (tuesday["passed"], wednesday["passed"], wednesday["withheld"]) == (True, False, 0)
+    assert books.item(books.a, WEDNESDAY).net == -1988
+    assert books.sheet(books.a, THURSDAY).payout_amount == books.settlement(books.a) == 9940 - 1988
+
+
 def test_what_was_withheld_is_paid_once_its_receipt_came(books: Books) -> None:
     books.pay("1", "50.00", TUESDAY)
     books.close(TUESDAY)

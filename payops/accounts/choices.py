@@ -2,6 +2,7 @@
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 
 class Element(models.TextChoices):
@@ -47,22 +48,22 @@ class AccountStatus(models.TextChoices):
     DEBIT_ONLY = "debit_only", _("Debit only")
     STOPPED = "stopped", _("Stopped")
     JUDICIAL = "judicial", _("Judicial freeze")
-    CLOSED = "closed", _("Closed")
+    CLOSED = "closed", pgettext_lazy("account", "Closed")
 
 
 class DayState(models.TextChoices):
     """Life of an accounting day; a closed day is never reopened."""
 
-    OPEN = "open", _("Open")
+    OPEN = "open", pgettext_lazy("accounting day", "Open")
     CUT_OFF = "cut_off", _("Cut off")
-    CLOSED = "closed", _("Closed")
+    CLOSED = "closed", pgettext_lazy("accounting day", "Closed")
 
 
 class RuleState(models.TextChoices):
     """Life of one version of a posting rule."""
 
     DRAFT = "draft", _("Draft")
-    ACTIVE = "active", _("Active")
+    ACTIVE = "active", pgettext_lazy("posting rule", "Active")
     RETIRED = "retired", _("Retired")
 
 

@@ -2,14 +2,15 @@
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 
 class FileState(models.TextChoices):
     """Life of a bill file (DOMAIN 6). Only `accepted` lets a run start."""
 
-    RECEIVED = "received", _("Received")
-    REJECTED = "rejected", _("Rejected")
-    HELD = "held", _("Held")
+    RECEIVED = "received", pgettext_lazy("bill file", "Received")
+    REJECTED = "rejected", pgettext_lazy("bill file", "Rejected")
+    HELD = "held", pgettext_lazy("bill file", "Held")
     ACCEPTED = "accepted", _("Accepted")
     SUPERSEDED = "superseded", _("Superseded")
 
@@ -39,7 +40,7 @@ class BankLineState(models.TextChoices):
     """What became of a line of the bank statement."""
 
     NEW = "new", _("New")
-    MATCHED = "matched", _("Matched")
+    MATCHED = "matched", pgettext_lazy("bank line", "Matched")
     UNIDENTIFIED = "unidentified", _("Unidentified")
 
 

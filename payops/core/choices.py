@@ -6,15 +6,16 @@ from typing import Final
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 
 class JobState(models.TextChoices):
     """States of a JobRun. Waiting (for its parts) and failed are different things and shown differently."""
 
-    QUEUED = "queued", _("Queued")
+    QUEUED = "queued", pgettext_lazy("job", "Queued")
     RUNNING = "running", _("Running")
     WAITING = "waiting", _("Waiting for its parts")
-    SUCCEEDED = "succeeded", _("Succeeded")
+    SUCCEEDED = "succeeded", pgettext_lazy("job", "Succeeded")
     FAILED = "failed", _("Failed")
     CANCELLED = "cancelled", _("Cancelled")
 

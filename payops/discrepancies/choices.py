@@ -2,6 +2,7 @@
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 
 class CaseKind(models.TextChoices):
@@ -23,11 +24,11 @@ class CaseKind(models.TextChoices):
 class CaseState(models.TextChoices):
     """Life of a case."""
 
-    OPEN = "open", _("Open")
+    OPEN = "open", pgettext_lazy("case", "Open")
     INVESTIGATING = "investigating", _("Investigating")
     PROPOSED = "proposed", _("Action proposed")
     BOOKED = "booked", _("Booked")
-    CLOSED = "closed", _("Closed")
+    CLOSED = "closed", pgettext_lazy("case", "Closed")
     AUTO_CLEARED = "auto_cleared", _("Cleared automatically")
     WITHDRAWN = "withdrawn", _("Withdrawn by a new run")
 
@@ -121,7 +122,7 @@ class CaseEventKind(models.TextChoices):
     TAKEN_BACK = "taken_back", _("Proposal withdrawn")
     WAITING = "waiting", _("Kept waiting")
     BOOKED = "booked", _("Booked")
-    CLOSED = "closed", _("Closed")
+    CLOSED = "closed", pgettext_lazy("case", "Closed")
     AUTO_CLEARED = "auto_cleared", _("Cleared automatically")
     WITHDRAWN = "withdrawn", _("Withdrawn by a new run")
     ESCALATED = "escalated", _("Escalated")

@@ -3,6 +3,7 @@
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 from simple_history.models import HistoricalRecords
 
 from payops.core.crypto import EncryptedTextField
@@ -30,11 +31,11 @@ class MerchantStatus(models.TextChoices):
 
     APPLIED = "applied", _("Applied")
     IN_REVIEW = "in_review", _("In review")
-    REJECTED = "rejected", _("Rejected")
-    ACTIVE = "active", _("Active")
+    REJECTED = "rejected", pgettext_lazy("merchant", "Rejected")
+    ACTIVE = "active", pgettext_lazy("merchant", "Active")
     SUSPENDED = "suspended", _("Suspended")
     HELD = "held", _("Settlement held")
-    CLOSED = "closed", _("Closed")
+    CLOSED = "closed", pgettext_lazy("merchant", "Closed")
 
 
 MERCHANT_STATUS_NEXT: dict[str, frozenset[str]] = {
@@ -66,9 +67,9 @@ class CycleUnit(models.TextChoices):
 class AccountState(models.TextChoices):
     """State of a settlement account; a returned payout flags it until new data are approved."""
 
-    ACTIVE = "active", _("Active")
+    ACTIVE = "active", pgettext_lazy("settlement account", "Active")
     FLAGGED = "flagged", _("Flagged after a returned payout")
-    REPLACED = "replaced", _("Replaced")
+    REPLACED = "replaced", pgettext_lazy("settlement account", "Replaced")
 
 
 class Customer(models.Model):

@@ -2,6 +2,7 @@
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 
 class Kind(models.IntegerChoices):
@@ -18,20 +19,20 @@ class Kind(models.IntegerChoices):
 class Status(models.TextChoices):
     """A time-out is not a failure: `unknown` waits for the channel's word or the bill."""
 
-    CREATED = "created", _("Created")
+    CREATED = "created", pgettext_lazy("transaction", "Created")
     PROCESSING = "processing", _("Processing")
     UNKNOWN = "unknown", _("Unknown")
-    SUCCEEDED = "succeeded", _("Succeeded")
+    SUCCEEDED = "succeeded", pgettext_lazy("transaction", "Succeeded")
     FAILED = "failed", _("Failed")
-    CLOSED = "closed", _("Closed")
+    CLOSED = "closed", pgettext_lazy("transaction", "Closed")
 
 
 class CardType(models.TextChoices):
     """Kind of card where a card was used."""
 
-    DEBIT = "debit", _("Debit")
-    CREDIT = "credit", _("Credit")
-    PREPAID = "prepaid", _("Prepaid")
+    DEBIT = "debit", pgettext_lazy("card", "Debit")
+    CREDIT = "credit", pgettext_lazy("card", "Credit")
+    PREPAID = "prepaid", pgettext_lazy("card", "Prepaid")
 
 
 class RefundSource(models.TextChoices):

@@ -3,6 +3,7 @@
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from payops.accounts.choices import Event
 from payops.channels.models import BankAccount, BillFile, ChannelContract
@@ -61,7 +62,7 @@ class OpenItem(models.Model):
     """
 
     contract = models.ForeignKey(ChannelContract, on_delete=models.PROTECT, related_name="open_items")
-    side = models.CharField(_("side"), max_length=7, choices=ItemSide.choices)
+    side = models.CharField(pgettext_lazy("open item", "side"), max_length=7, choices=ItemSide.choices)
     result = models.CharField(_("result"), max_length=18, choices=ResultKind.choices)
     state = models.CharField(_("state"), max_length=9, choices=ItemState.choices)
     match_key = models.CharField(_("matching key"), max_length=64)

@@ -2,6 +2,7 @@
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 
 class SessionKind(models.TextChoices):
@@ -14,7 +15,7 @@ class SessionKind(models.TextChoices):
 class HoldState(models.TextChoices):
     """A transaction kept out of clearing while its case lives."""
 
-    HELD = "held", _("Held")
+    HELD = "held", pgettext_lazy("clearing", "Held")
     RELEASED = "released", _("Released")
     DROPPED = "dropped", _("Dropped")
 
@@ -25,7 +26,7 @@ class SheetState(models.TextChoices):
     DRAFT = "draft", _("Computed")
     READY = "ready", _("Ready for payment")
     CARRIED = "carried", _("Carried forward")
-    HELD = "held", _("Held")
+    HELD = "held", pgettext_lazy("settlement sheet", "Held")
     IN_PAYMENT = "in_payment", _("In payment")
     PAID = "paid", _("Paid")
     FAILED = "failed", _("Payment failed")
@@ -37,7 +38,7 @@ class BatchState(models.TextChoices):
 
     PENDING = "pending", _("Waiting for approval")
     APPROVED = "approved", _("Approved")
-    SENT = "sent", _("Sent")
+    SENT = "sent", pgettext_lazy("payout batch", "Sent")
     DONE = "done", _("All results in")
     REJECTED = "rejected", _("Rejected")
 
@@ -45,14 +46,14 @@ class BatchState(models.TextChoices):
 class PayoutState(models.TextChoices):
     """Life of a payout. Unknown counts as paid until it is known otherwise; it is queried, never sent anew."""
 
-    CREATED = "created", _("Created")
+    CREATED = "created", pgettext_lazy("payout", "Created")
     APPROVED = "approved", _("Approved")
     SENDING = "sending", _("Being sent")
-    SENT = "sent", _("Sent")
+    SENT = "sent", pgettext_lazy("payout", "Sent")
     UNKNOWN = "unknown", _("Unknown")
-    SUCCEEDED = "succeeded", _("Succeeded")
+    SUCCEEDED = "succeeded", pgettext_lazy("payout", "Succeeded")
     FAILED = "failed", _("Failed")
-    RETURNED = "returned", _("Returned")
+    RETURNED = "returned", pgettext_lazy("payout", "Returned")
     CANCELLED = "cancelled", _("Cancelled")
 
 

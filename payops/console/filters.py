@@ -26,8 +26,8 @@ from payops.discrepancies.models import Discrepancy
 from payops.merchants.models import Merchant, MerchantStatus
 from payops.orders.choices import Kind, Status
 from payops.orders.models import Intake, IntakeState, Transaction
-from payops.reconciliation.choices import ReceiptState, ResultKind, RunState
-from payops.reconciliation.models import ChannelReceipt, ReconResult, ReconRun
+from payops.reconciliation.choices import ItemState, ReceiptState, ResultKind, RunState
+from payops.reconciliation.models import ChannelReceipt, OpenItem, ReconResult, ReconRun
 from payops.settlement.choices import BatchState, PayoutState, SessionKind, SheetState
 from payops.settlement.models import BalanceCheck, ClearingItem, ClearingSheet, Payout, PayoutBatch, SettlementSheet
 
@@ -176,6 +176,28 @@ class RunFilter(django_filters.FilterSet):
     def only(self, queryset: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
         """Current runs or those a later one replaced."""
         return queryset.filter(is_current=value == "1")
+
+
+class OpenItemFilter(django_filters.FilterSet):
+    """Open items; the live ones are those a next run tries again."""
+
+    state = django_filters.ChoiceFilter(
+        method="in_state", label=_("State"), choices=[("live", _("All open")), *ItemState.choices], empty_label=_("All")
+    )
+    result = choice_filter("result", _("Result"), ResultKind.choices)
+    contract = contract_filter()
+    first_date = date_filter("first_date", _("First seen"))
+    cleared_date = date_filter("cleared_date", _("Cleared on"))
+    match_key = exact_filter("match_key", _("Matching key"))
+
+    class Meta:
+        model = OpenItem
+        fields: list[str] = []
+
+    def in_state(self, queryset: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
+        """One state, or both in which the other half is still looked for."""
+        live = [ItemState.IN_DOUBT, ItemState.DEFINITE]
+        return queryset.filter(state__in=live if value == "live" else [value])
 
 
 class ResultFilter(django_filters.FilterSet):

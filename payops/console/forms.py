@@ -45,6 +45,12 @@ class ReasonForm(forms.Form):
     note = forms.CharField(label=_("Reason"), widget=forms.Textarea(attrs={"rows": 3}), max_length=2000)
 
 
+class NoteForm(forms.Form):
+    """A remark that may be left out."""
+
+    note = forms.CharField(label=_("Note"), required=False, widget=forms.Textarea(attrs={"rows": 2}), max_length=2000)
+
+
 class DayForm(forms.Form):
     """A day."""
 
@@ -76,6 +82,10 @@ class ProposeForm(forms.Form):
         super().__init__(*args, **kwargs)
         if kinds is not None:
             self.fields["kind"].choices = [(kind.value, kind.label) for kind in kinds]
+
+    def rows(self) -> list[tuple[forms.BoundField, str]]:
+        """The visible fields, each with the actions that need it; empty for those every action has."""
+        return [(field, self.NEEDED_BY.get(field.name, "")) for field in self.visible_fields()]
 
     def params(self) -> dict[str, Any]:
         """What was filled in and belongs to the action chosen."""

@@ -47,6 +47,7 @@ NAVIGATION: tuple[Group, ...] = (
             Item(_("Intake"), "intake_list", "upload_file", "transactions.view", ("intake",)),
             Item(_("Bill files"), "bill_file_list", "description", "files.view", ("bill_file", "bill_line")),
             Item(_("Runs"), "run_list", "difference", "runs.view", ("run",)),
+            Item(_("Open items"), "open_item_list", "pending_actions", "runs.view", ("open_item",)),
             Item(_("Cases"), "case_list", "troubleshoot", "cases.view", ("case",)),
             Item(_("Bank lines"), "bank_line_list", "account_balance", "files.view", ("bank_line",)),
             Item(_("Channel receipts"), "receipt_list", "payments", "runs.view", ("receipt",)),

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import messages
+from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.templatetags.static import static
@@ -77,6 +78,8 @@ def action(permission: str, *, methods: tuple[str, ...] = ("POST",)) -> Callable
             except PayopsError as error:
                 if error.code.endswith(".not_found"):
                     raise Http404(str(error)) from error
+                if error.code.endswith(".not_allowed"):
+                    raise PermissionDenied(str(error)) from error
                 messages.error(request, str(error))
                 return redirect(came_from(request))
 

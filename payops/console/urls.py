@@ -1,6 +1,28 @@
-"""Addresses of the console."""
+"""Addresses of the console: each part of the house brings its own."""
 
 from django.urls.resolvers import URLPattern, URLResolver
 
+from payops.console.views import (
+    administration,
+    approvals,
+    bills,
+    cases,
+    dashboard,
+    funds,
+    runs,
+    settlement,
+    transactions,
+)
+
 app_name = "console"
-urlpatterns: list[URLPattern | URLResolver] = []
+urlpatterns: list[URLPattern | URLResolver] = [
+    *dashboard.urlpatterns,
+    *approvals.urlpatterns,
+    *transactions.urlpatterns,
+    *bills.urlpatterns,
+    *runs.urlpatterns,
+    *cases.urlpatterns,
+    *funds.urlpatterns,
+    *settlement.urlpatterns,
+    *administration.urlpatterns,
+]

@@ -61,6 +61,8 @@ function showParams(select) {
 }
 
 document.addEventListener("DOMContentLoaded", () => {
+  const waiting = document.querySelector("[data-reload]");
+  if (waiting) setTimeout(() => window.location.reload(), Number(waiting.dataset.reload) * 1000);
   countSelected();
   for (const select of document.querySelectorAll("[data-action-kind]")) showParams(select);
 });

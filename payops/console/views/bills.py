@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib import messages
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
+from django.urls import path
 from django.utils.translation import gettext as _
 
 from payops.approvals.selectors import history_of
@@ -379,3 +380,14 @@ def _own_table(line: BillLine, file: BillFile) -> Table:
         title=_("Our transactions with the same key"),
         empty=_("We have no transaction with this key."),
     )
+
+
+urlpatterns = [
+    path("files/", bill_file_list, name="bill_file_list"),
+    path("files/upload/", bill_file_upload, name="bill_file_upload"),
+    path("files/<int:bill_file_id>/", bill_file, name="bill_file"),
+    path("files/<int:bill_file_id>/download/", bill_file_download, name="bill_file_download"),
+    path("files/<int:bill_file_id>/take-over/", bill_file_take_over, name="bill_file_take_over"),
+    path("files/<int:bill_file_id>/propose/", bill_file_propose, name="bill_file_propose"),
+    path("lines/<int:line_id>/", bill_line, name="bill_line"),
+]

@@ -9,6 +9,7 @@ from django.contrib import messages
 from django.db.models import Count, Q, QuerySet, Sum
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
+from django.urls import path
 from django.utils.translation import gettext as _
 
 from payops.accounts.models import Account
@@ -432,3 +433,13 @@ def _by_record_number(number: int, user: Any) -> list[tuple[Cell, Cell]]:
     if user.may("transactions.view") and Transaction.objects.filter(pk=number).exists():
         hits.append(_hit(_("Transaction"), str(number), "transaction", number))
     return hits
+
+
+urlpatterns = [
+    path("transactions/", transaction_list, name="transaction_list"),
+    path("transactions/<int:transaction_id>/", transaction, name="transaction"),
+    path("intake/", intake_list, name="intake_list"),
+    path("intake/upload/", intake_upload, name="intake_upload"),
+    path("intake/<int:intake_id>/", intake, name="intake"),
+    path("find/", find, name="find"),
+]

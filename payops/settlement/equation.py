@@ -119,7 +119,11 @@ def bill_totals(contract: ChannelContract, own_date: dt.date) -> tuple[int, int]
 
 
 def _money_terms(contract: ChannelContract, own_date: dt.date, due: int, amounts: dict[str, int]) -> bool:
-    """Receipt, and what stands for the missing part of it; whether nothing came at all."""
+    """Receipt, and what stands for the missing part of it; whether nothing came at all.
+
+    A shortage in suspense explains a receipt that is too small, never one that did not come: merchants would be paid
+    with money nobody has.
+    """
     receipt = ChannelReceipt.objects.filter(contract=contract, channel_date=own_date).first()
     received = receipt.received if receipt else 0
     short = receipt.short_booked if receipt else 0
@@ -128,7 +132,7 @@ def _money_terms(contract: ChannelContract, own_date: dt.date, due: int, amounts
     if contract.receivable_allowed:
         amounts["receivable"] = due - received - short
         return False
-    return not received and not short and due != 0
+    return not received and due != 0
 
 
 def _difference_terms(

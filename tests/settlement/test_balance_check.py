@@ -171,6 +171,18 @@ def test_a_top_up_is_not_cleared_and_says_so(books: Books) -> None:
     assert _amounts(check) == {"receipt": 12000, "topups": -2000, "fees": -60}
 
 
+def test_a_top_up_the_channel_does_not_know_is_left_out_once(books: Books) -> None:
+    books.pay("1", "100.00", TUESDAY)
+    row = books.pay("2", "20.00", TUESDAY, kind="topup")
+    books.close(TUESDAY)
+    books.differ(books.wechat, TUESDAY, -2000, ResultKind.OWN_ONLY, row)
+    books.reconcile(books.wechat, TUESDAY)
+    books.receive(books.wechat, TUESDAY)
+    (check,) = books.finish(TUESDAY)
+    assert check["passed"]
+    assert _amounts(check) == {"receipt": 10000, "new.own": 2000, "topups": -2000, "fees": -60}
+
+
 # --- failures ---------------------------------------------------------------------------------------------------------
 
 
@@ -232,6 +244,16 @@ def test_the_switch_takes_the_receivable_instead_of_the_receipt(books: Books) ->
     (check,) = books.finish(TUESDAY)
     assert check["passed"]
     assert _amounts(check) == {"receipt": 0, "receivable": 10000, "fees": -60}
+
+
+def test_a_receipt_that_did_not_come_fails_although_all_of_it_is_in_suspense(books: Books) -> None:
+    books.pay("1", "100.00", TUESDAY)
+    books.close(TUESDAY)
+    books.reconcile(books.wechat, TUESDAY)
+    books.receive(books.wechat, TUESDAY, less=10_000, short=10_000)
+    (check,) = books.finish(TUESDAY)
+    assert (check["passed"], check["term"], check["withheld"]) == (False, "receipt", 9940)
+    assert books.sheet(books.a, WEDNESDAY).payout_amount == 0
 
 
 def test_a_short_receipt_passes_once_the_rest_is_in_suspense(books: Books) -> None:

@@ -1,0 +1,95 @@
+"""Two runs at once, and runs beside people: the books stay consistent (real transactions, real threads)."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import pytest
+from django.db import connection
+
+from payops.accounts.models import Voucher
+from payops.core.errors import PayopsError
+from payops.core.ids import id_range
+from payops.reconciliation.models import OpenItem, ReconRun
+from payops.reconciliation.services import run_reconcile
+from tests.reconciliation.builders import MON, TUE, WED, Town, booked, build_town, found, line, live, pay
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def town(transactional_db: None) -> Town:
+    made = build_town()
+    made.orders(pay("1", MON), pay("2", MON, "22:55:00"), pay("3", MON, status="unknown"), pay("4", MON))
+    made.close(MON)
+    made.bill(MON, line("R-1", MON), line("R-3", MON), line("R-9", MON, amount=700))
+    return made
+
+
+def at_once(*works: Callable[[], object]) -> list[object]:
+    """Runs the works in threads started together; returns results, or the errors they ended with."""
+    gate = threading.Barrier(len(works))
+    results: list[object] = [None] * len(works)
+
+    def run(position: int) -> None:
+        gate.wait()
+        try:
+            results[position] = works[position]()
+        except Exception as error:
+            results[position] = error
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=run, args=(n,)) for n in range(len(works))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    return results
+
+
+def test_two_runs_of_one_day_at_once_take_turns_and_book_once(town: Town) -> None:
+    results = at_once(*[lambda: run_reconcile(contract=town.contract, day=MON)] * 2)
+    errors = [result for result in results if isinstance(result, Exception)]
+    assert all(isinstance(error, PayopsError) for error in errors)
+
+    runs = list(ReconRun.objects.order_by("run_no"))
+    assert [run.run_no for run in runs] == list(range(1, 3 - len(errors)))
+    assert ReconRun.objects.filter(is_current=True).count() == 1
+    assert sum(bool(booked(run)) for run in runs) == 1
+    assert found(runs[0]) == found(runs[-1])
+    town.books_agree()
+    assert town.surplus == 700 + 10_000
+
+
+def test_runs_of_two_days_at_once_end_as_one_after_the_other(town: Town) -> None:
+    town.close(TUE)
+    town.bill(TUE, line("R-2", TUE, "00:00:30"), line("R-4", TUE))
+    at_once(
+        lambda: run_reconcile(contract=town.contract, day=MON),
+        lambda: run_reconcile(contract=town.contract, day=TUE),
+    )
+    town.run(MON)
+    town.run(TUE)
+    # The lost order counts from the open Wednesday.
+    assert found(town.day(WED)) == [("channel_cleared", "R-3", 10_000)]
+    assert (live(), town.surplus, town.shortage, town.clearing) == ([("R-9", "definite", 700)], 700, 0, 0)
+
+
+def test_a_killed_run_leaves_nothing_and_the_next_one_does_everything(town: Town) -> None:
+    vouchers = Voucher.objects.in_range(*id_range(MON, TUE))
+    before = vouchers.count()
+
+    def killed() -> None:
+        from django.db import transaction
+
+        with transaction.atomic():
+            run_reconcile(contract=town.contract, day=MON)
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    (result,) = at_once(killed)
+    assert isinstance(result, Exception)
+    assert (ReconRun.objects.count(), OpenItem.objects.count(), vouchers.count()) == (0, 0, before)
+    assert town.run(MON).run_no == 1

@@ -72,6 +72,7 @@ class Event(models.IntegerChoices):
 
     PAYMENT = 101, _("Payment succeeded")
     VOID = 102, _("Void")
+    TOPUP = 103, _("Top-up")
     REFUND_ACCEPTED_PENDING = 111, _("Refund accepted, from pending")
     REFUND_ACCEPTED_SETTLEMENT = 112, _("Refund accepted, from settlement")
     REFUND_TAKEN = 113, _("Refund taken by the channel")

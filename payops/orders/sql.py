@@ -171,8 +171,8 @@ WITH refund AS (
         coalesce(f.refund_policy, 'pro_rata') AS policy, coalesce(c.refund_policy, 'pro_rata') AS cost_policy,
         coalesce(t.refunded, 0) AS before, coalesce(t.returned_fee, 0) AS fee_before,
         coalesce(t.returned_cost, 0) AS cost_before,
-        CASE WHEN o.effective_at IS NOT NULL AND w.cleared_until >= o.own_date THEN '{RefundSource.SETTLEMENT}'
-            ELSE '{RefundSource.PENDING}' END AS source,
+        CASE WHEN o.kind = {Kind.TOPUP} OR o.effective_at IS NOT NULL AND w.cleared_until >= o.own_date
+            THEN '{RefundSource.SETTLEMENT}' ELSE '{RefundSource.PENDING}' END AS source,
         p.{_COUNTED} AS counted
     FROM intake_plan p
     LEFT JOIN intake_original o ON o.transaction_no = p.original_no
@@ -321,8 +321,9 @@ FROM orders_transaction t {{JOIN}}
 JOIN merchants_merchant m ON m.id = t.merchant_id
 JOIN channels_channelcontract c ON c.id = t.contract_id
 JOIN LATERAL (VALUES
-    ({Event.PAYMENT}, t.kind IN ({Kind.PAYMENT}, {Kind.PREAUTH_COMPLETION}, {Kind.TOPUP}) AND {_EFFECTIVE}
+    ({Event.PAYMENT}, t.kind IN ({Kind.PAYMENT}, {Kind.PREAUTH_COMPLETION}) AND {_EFFECTIVE}
         AND t.origin <> '{Origin.SUPPLEMENT}'),
+    ({Event.TOPUP}, t.kind = {Kind.TOPUP} AND {_EFFECTIVE}),
     ({Event.VOID}, t.kind = {Kind.VOID} AND {_EFFECTIVE}),
     ({Event.REFUND_ACCEPTED_PENDING}, t.refund_source = '{RefundSource.PENDING}' AND {_BOOKED_AT_ACCEPTANCE}),
     ({Event.REFUND_ACCEPTED_SETTLEMENT}, t.refund_source = '{RefundSource.SETTLEMENT}' AND {_BOOKED_AT_ACCEPTANCE}),

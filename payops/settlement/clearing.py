@@ -121,10 +121,11 @@ def _contracts_to_clear(day: dt.date) -> tuple[list[ChannelContract], dict[str, 
 
 def _clear_contract(contract: ChannelContract, day: dt.date) -> _Cleared:
     found = _Cleared(contract)
-    kept_out = holds.hold_rows(contract, day)
+    never = returns_of_surplus(contract, day)
+    kept_out = holds.hold_rows(contract, day, never=never)
     released = holds.release_rows(contract, day)
     found.held, found.released = len(kept_out), len(released)
-    skip = [*kept_out, *returns_of_surplus(contract, day)]
+    skip = [*kept_out, *never]
     for merchant, collection, count, amount, fee, refunded, refund_fee in sql.cleared_sums(
         contract.pk, day, skip=skip, released=released
     ):

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+
+from django.db.models import Q
 
 from payops.accounts.choices import Event
 from payops.accounts.models import PostingKey
 from payops.channels.models import ChannelContract
 from payops.discrepancies.choices import OPEN_STATES, ActionKind, ActionState
 from payops.discrepancies.models import CaseAction
+from payops.orders.choices import Kind, Origin
 from payops.orders.models import Transaction
 from payops.reconciliation.choices import ItemSide, ItemState, ResultKind
 from payops.reconciliation.models import OpenItem
@@ -25,8 +28,11 @@ _OWN_ONLY = (ResultKind.OWN_ONLY, ResultKind.DUPLICATE_OWN)
 _LIVE = (ItemState.IN_DOUBT, ItemState.DEFINITE)
 
 
-def hold_rows(contract: ChannelContract, day: dt.date) -> list[int]:
-    """Hold the day's own-only rows and drop those recovered before clearing; the ids clearing must leave out."""
+def hold_rows(contract: ChannelContract, day: dt.date, *, never: Collection[int] = ()) -> list[int]:
+    """Hold the day's own-only rows and drop those recovered before clearing; the ids clearing must leave out.
+
+    Rows that are never cleared (top-ups, refunds of a surplus, `never`) have nothing to be held from.
+    """
     items = OpenItem.objects.filter(
         contract=contract,
         side=ItemSide.OWN,
@@ -37,7 +43,9 @@ def hold_rows(contract: ChannelContract, day: dt.date) -> list[int]:
     by_row = {item.transaction_id: item for item in items}
     if not by_row:
         return []
-    rows = Transaction.objects.filter(id__in=list(by_row), own_date=day, effective_at__isnull=False)
+    rows = Transaction.objects.filter(
+        id__in=list(by_row.keys() - set(never)), own_date=day, effective_at__isnull=False
+    ).exclude(Q(kind=Kind.TOPUP) | Q(origin=Origin.SURPLUS_REFUND))
     recovered = _recovered({item.case_id for item in by_row.values() if item.case_id})
     made = []
     for row in rows.order_by("pk"):

@@ -82,6 +82,7 @@ ADDED_BACK: Final = "已从结算户支付的退款加回 Refunds already paid f
 PENDING_EFFECT: Final = "待结算户负余额及其他 Negative balance pending settlement, and other"
 OTHER_EVENT: Final = "其他入账 Other booking"
 EVENTS: Final[dict[int, str]] = {
+    Event.TOPUP: "充值 Top-up",
     Event.REFUND_ACCEPTED_SETTLEMENT: "从结算户退款 Refund paid from the settlement account",
     Event.REFUND_FAILED_SETTLEMENT: "退款失败退回结算户 Failed refund, back to the settlement account",
     Event.REFUND_RETURNED: "退款退回 Refund returned",

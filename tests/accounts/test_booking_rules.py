@@ -27,6 +27,10 @@ def test_payment_and_its_void_leave_nothing(book: Book, balance: Balance) -> Non
     assert balance("3001.01", "wx") == balance("2202.01", "M-A") == 0
 
 
+def test_top_up_credits_the_settlement_account_at_once(book: Book) -> None:
+    assert book(Event.TOPUP, A=10_000) == [("D", "3001.01", "wx", 10_000), ("C", "2202.02", "M-A", 10_000)]
+
+
 def test_refund_accepted_from_pending_waits_in_flight(book: Book) -> None:
     assert book(Event.REFUND_ACCEPTED_PENDING, A=300) == [("D", "2202.01", "M-A", 300), ("C", "2202.03", "M-A", 300)]
 

@@ -25,6 +25,7 @@ from tests.orders.conftest import DAY, ndjson, order, refund, transaction
 
 CP = ("3001.01", "channel", "WECHAT")
 PENDING = ("2202.01", "merchant", "M-A")
+SETTLEMENT = ("2202.02", "merchant", "M-A")
 IN_FLIGHT = ("2202.03", "merchant", "M-A")
 
 
@@ -87,6 +88,18 @@ def test_a_topup_and_a_completion_count_like_a_payment(load):
     load(order("1", kind="topup"), order("2", kind="preauth_completion", original_transaction_no="PRE-1"))
     assert balance_of(*CP) == 20_000
     assert transaction("2").extra == {"original_transaction_no": "PRE-1"}
+
+
+def test_a_topup_is_at_the_merchants_disposal_at_once_and_costs_no_fee(load):
+    load(order("1", kind="topup"))
+    assert (balance_of(*SETTLEMENT), balance_of(*PENDING)) == (10_000, 0)
+    assert (transaction("1").fee, transaction("1").fee_rule_id) == (0, None)
+
+
+def test_a_refund_of_a_topup_comes_out_of_the_settlement_account_and_returns_no_fee(load):
+    load(order("1", kind="topup"), refund("2", "1", "40.00"))
+    assert (transaction("2").refund_source, transaction("2").fee) == ("settlement", 0)
+    assert (balance_of(*SETTLEMENT), balance_of(*PENDING), balance_of(*CP)) == (6_000, 0, 6_000)
 
 
 # --- the same again, and later statuses ---

@@ -220,6 +220,9 @@ class RowReader:
             fee, rule_id, cost, cost_rule_id = self._price(
                 line, terms, deal, product, card_type, kind_name, currency, amount, natural
             )
+        if kind == Kind.TOPUP:
+            # It never goes through clearing, which alone charges fees; a refund of it must not return one either.
+            fee = rule_id = 0
         return "\t".join(
             (
                 str(line),

@@ -9,6 +9,8 @@ from payops.console.views import (
     cases,
     dashboard,
     funds,
+    ledger,
+    payouts,
     runs,
     settlement,
     transactions,
@@ -24,5 +26,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     *cases.urlpatterns,
     *funds.urlpatterns,
     *settlement.urlpatterns,
+    *payouts.urlpatterns,
+    *ledger.urlpatterns,
     *administration.urlpatterns,
 ]

@@ -108,6 +108,8 @@ class ClearingItem(models.Model):
                 name="clearing_item_once",
                 nulls_distinct=False,
             ),
+            # A sheet of another session would get round the rule above.
+            models.UniqueConstraint(fields=["case_action"], name="clearing_item_one_per_action"),
             models.CheckConstraint(
                 condition=Q(
                     collection="net",
@@ -180,6 +182,9 @@ class SettlementSession(models.Model):
         return f"{self.pay_date} {self.session_no}"
 
 
+_SHEET_TOTAL = F("settlement_amount") + F("adjustment_amount") + F("carried_in") - F("withheld_amount")
+
+
 class SettlementSheet(models.Model):
     """What one merchant will be paid on one date, with every term of it (DOMAIN 11.3). Minor units.
 
@@ -222,6 +227,14 @@ class SettlementSheet(models.Model):
                     - F("withheld_amount")
                 ),
                 name="settlement_sheet_adds_up",
+            ),
+            # What is not paid is carried, what is paid is not, and what came back is both: nothing is lost or twice.
+            models.CheckConstraint(
+                condition=Q(state="draft", payout_amount=0, carry_out=0)
+                | Q(state__in=["carried", "held"], payout_amount=0, carry_out=_SHEET_TOTAL)
+                | Q(state__in=["ready", "in_payment", "paid"], payout_amount=_SHEET_TOTAL, carry_out=0)
+                | Q(state__in=["failed", "returned"], payout_amount=_SHEET_TOTAL, carry_out=F("payout_amount")),
+                name="settlement_sheet_pays_or_carries",
             ),
         ]
 

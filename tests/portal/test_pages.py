@@ -17,6 +17,7 @@ from payops.settlement.models import ClearingItem, SettlementSheet
 from payops.statements.services import statement_file
 from tests.orders.conftest import ndjson, order, transaction
 from tests.portal.conftest import body, statement_of
+from tests.settlement.books import damage
 
 pytestmark = pytest.mark.django_db
 DAYS = {"first": "2026-11-20", "last": "2026-11-20"}
@@ -55,7 +56,12 @@ def test_home_says_in_plain_words_how_the_last_settlement_stands(see):
 
 def test_every_state_of_a_settlement_has_words(see, settled):
     for state in sorted(set(SheetState.values) - {SheetState.DRAFT}):
-        SettlementSheet.objects.filter(pk=settled["M-A"].pk).update(state=state)
+        total = settled["M-A"].payout_amount
+        unpaid = state in {SheetState.CARRIED, SheetState.HELD}
+        back = state in {SheetState.FAILED, SheetState.RETURNED}
+        SettlementSheet.objects.filter(pk=settled["M-A"].pk).update(
+            state=state, payout_amount=0 if unpaid else total, carry_out=total if unpaid or back else 0
+        )
         assert str(states.SHEETS[state].sentence) in see("/portal/")
         assert str(states.SHEETS[state].label) in see(f"/portal/settlements/{settled['M-A'].sheet_no}/")
 
@@ -258,7 +264,8 @@ def test_a_download_is_in_the_audit_log(see):
 def test_a_file_that_cannot_be_proven_is_not_handed_out(see):
     statement = statement_of("M-A")
     statement_file(statement).write_bytes(b"damaged")
-    ClearingItem.objects.filter(settlement_sheet=statement.sheet).update(settlement_sheet=None)
+    for item in ClearingItem.objects.filter(settlement_sheet=statement.sheet):
+        damage(item, settlement_sheet=None)
     assert "nothing is wrong on your side" in see(f"/portal/statements/{statement.pk}/", expect=409)
     assert not AuditLog.objects.filter(action="statement.downloaded").exists()
 

@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from itertools import count
 from typing import Any
 
+from django.db import connection
+from django.db.models import Model
+
 from payops.accounts import selectors as balances
 from payops.accounts import services as ledger
 from payops.accounts.choices import Event
@@ -31,6 +34,14 @@ from tests.orders.conftest import build_world, ndjson, order, refund, transactio
 
 _numbers = count(1)
 TUESDAY = dt.date(2026, 11, 17)
+
+
+def damage(row: Model, **values: Any) -> None:
+    """Change what the database would not let anybody change, to see who notices."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL session_replication_role = replica")
+        type(row)._default_manager.filter(pk=row.pk).update(**values)
+        cursor.execute("SET LOCAL session_replication_role = DEFAULT")
 
 
 class Books:

@@ -16,7 +16,7 @@ from payops.reconciliation.choices import ResultKind
 from payops.reconciliation.models import ChannelReceipt, OpenItem
 from payops.settlement.models import BalanceCheck, ClearingHold, ClearingItem
 from payops.settlement.selectors import check_terms, last_check, last_checks
-from tests.settlement.books import TUESDAY, Books
+from tests.settlement.books import TUESDAY, Books, damage
 
 WEDNESDAY = TUESDAY + dt.timedelta(days=1)
 THURSDAY = TUESDAY + dt.timedelta(days=2)
@@ -303,7 +303,7 @@ def test_a_held_row_off_by_a_fen_fails_and_is_named(books: Books) -> None:
 
 def test_an_item_off_by_a_fen_fails_and_is_named(books: Books) -> None:
     _ready_to_check(books)
-    ClearingItem.objects.update(amount=10001, net=9941)
+    damage(books.item(books.a, TUESDAY), amount=10001, net=9941)
     (check,) = books.check(TUESDAY)
     assert (check["passed"], check["difference"], check["term"]) == (False, -1, "rows")
 

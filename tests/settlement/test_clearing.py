@@ -18,7 +18,7 @@ from payops.reconciliation.models import RunVoucher
 from payops.settlement.holds import row_is_cleared
 from payops.settlement.models import ClearedDay, ClearingHold, ClearingItem, ClearingSession
 from tests.orders.conftest import transaction as row_of
-from tests.settlement.books import TUESDAY, Books
+from tests.settlement.books import TUESDAY, Books, damage
 
 WEDNESDAY = TUESDAY + dt.timedelta(days=1)
 THURSDAY = TUESDAY + dt.timedelta(days=2)
@@ -313,7 +313,7 @@ def test_an_item_must_add_up(books: Books) -> None:
     books.reconcile(books.wechat, TUESDAY)
     books.clear(TUESDAY)
     with pytest.raises(IntegrityError, match="clearing_item_adds_up"), transaction.atomic():
-        ClearingItem.objects.update(net=9941)
+        damage(books.item(books.a, TUESDAY), net=9941)
 
 
 def test_a_contracts_date_is_cleared_at_most_once(books: Books) -> None:

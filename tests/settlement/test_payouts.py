@@ -454,6 +454,7 @@ def test_an_answer_about_another_amount_is_not_believed(world: None, alice: Any,
     w.ready_sheet()
     w.approve(w.propose(alice), bob)
     payout = Payout.objects.get()
+    Payout.objects.update(state="sending")
     Payout.objects.update(state="sent")
     answer = BankAnswer(payout.payout_no, BankStatus.SUCCEEDED, amount=1, currency="CNY")
     payout_result_take(payout_id=payout.pk, answer=answer)

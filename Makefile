@@ -10,7 +10,7 @@ TEST_PROCESSES ?= 2
 PYTEST_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo day test lint format check run worker beat clean
+.PHONY: help venv demo day test lint format check messages run worker beat clean
 
 help: ## Show the targets
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  \1	/' | expand -t 12
@@ -47,6 +47,10 @@ format: venv ## Bring the code into shape
 check: venv ## Django's checks, and whether a migration is missing
 	$(BIN)/python manage.py check
 	$(BIN)/python manage.py makemigrations --check --dry-run
+
+messages: venv ## Bring the Chinese catalogue up to date with the source (needs gettext)
+	$(BIN)/python manage.py makemessages
+	$(BIN)/python manage.py compilemessages --locale zh_Hans --ignore $(VENV) --ignore var
 
 run: venv ## The site alone, reloading on change
 	PAYOPS_DEBUG=1 $(BIN)/python manage.py runserver

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.db.models import Count, Max, Sum
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
 from payops.accounts.models import AccountingDay
 from payops.accounts.selectors import trial_balance, trial_balance_totals
@@ -92,7 +93,9 @@ def _day(day: AccountingDay) -> dict[str, Any]:
 
 def lines_of(summary: dict[str, Any]) -> list[str]:
     """The table as text."""
-    lines = [f"{_('Date'):<11}{_('Channel'):<10}{_('Own'):>7}{'':>16}{_('Channel'):>9}{'':>16}{_('Matched'):>9}"]
+    # Extraction does not look into f-strings, so words are named first.
+    date, channel, own, matched, of = _("Date"), _("Channel"), _("Own"), _("Matched"), pgettext("receipt", "of")
+    lines = [f"{date:<11}{channel:<10}{own:>7}{'':>16}{channel:>9}{'':>16}{matched:>9}"]
     for run in summary["runs"]:
         found = ", ".join(f"{count} {ResultKind(kind).label}" for kind, count in run["results"].items())
         lines.append(
@@ -104,7 +107,7 @@ def lines_of(summary: dict[str, Any]) -> list[str]:
     for receipt in summary["receipts"]:
         lines.append(
             f"  {receipt['channel_date']} {receipt['contract']:<10}{_money(receipt['received']):>16} "
-            f"{_('of')} {_money(receipt['due']):>16}  {receipt['state']}"
+            f"{of} {_money(receipt['due']):>16}  {receipt['state']}"
         )
     lines += ["", _("Balance checks")]
     for check in summary["balance_checks"]:

@@ -55,7 +55,7 @@ class DayState(models.TextChoices):
     """Life of an accounting day; a closed day is never reopened."""
 
     OPEN = "open", pgettext_lazy("accounting day", "Open")
-    CUT_OFF = "cut_off", _("Cut off")
+    CUT_OFF = "cut_off", pgettext_lazy("accounting day", "Cut off")
     CLOSED = "closed", pgettext_lazy("accounting day", "Closed")
 
 

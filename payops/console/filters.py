@@ -11,6 +11,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest, QueryDict
 from django.utils.dateparse import parse_date
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from payops.accounts.choices import DayState, Event, OwnerKind
 from payops.accounts.models import Account, AccountingDay, Subject, Voucher
@@ -228,7 +229,7 @@ class CaseFilter(django_filters.FilterSet):
     )
     owner = django_filters.ChoiceFilter(
         method="of_owner",
-        label=_("Owner"),
+        label=pgettext_lazy("case", "Owner"),
         choices=[("me", _("Mine")), ("none", _("Nobody"))],
         empty_label=_("All"),
     )
@@ -315,7 +316,10 @@ class BalanceCheckFilter(django_filters.FilterSet):
     date = date_filter("own_date", _("Accounting date"))
     contract = contract_filter()
     passed = django_filters.ChoiceFilter(
-        method="did_pass", label=_("Result"), choices=[("1", _("Passed")), ("0", _("Failed"))], empty_label=_("All")
+        method="did_pass",
+        label=_("Result"),
+        choices=[("1", _("Passed")), ("0", pgettext_lazy("balance check", "Failed"))],
+        empty_label=_("All"),
     )
 
     class Meta:

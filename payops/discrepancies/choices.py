@@ -113,7 +113,7 @@ class ReasonCode(models.TextChoices):
 class CaseEventKind(models.TextChoices):
     """What a line of a case's history tells."""
 
-    OPENED = "opened", _("Opened")
+    OPENED = "opened", pgettext_lazy("case", "Opened")
     REOPENED = "reopened", _("Reopened")
     ASSIGNED = "assigned", _("Taken on")
     NOTED = "noted", _("Note")

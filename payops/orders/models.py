@@ -5,6 +5,7 @@ from typing import ClassVar
 from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from payops.channels.models import ChannelContract
 from payops.core.partitions import DayPartitionedModel
@@ -148,8 +149,8 @@ class ClearingWatermark(models.Model):
 class IntakeState(models.TextChoices):
     """What became of an intake file."""
 
-    LOADED = "loaded", _("Loaded")
-    REFUSED = "refused", _("Refused")
+    LOADED = "loaded", pgettext_lazy("intake", "Loaded")
+    REFUSED = "refused", pgettext_lazy("intake", "Refused")
 
 
 class Intake(models.Model):

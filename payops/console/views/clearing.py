@@ -10,6 +10,7 @@ from django.db.models import Count, Sum
 from django.http import Http404, HttpRequest, HttpResponseBase, StreamingHttpResponse
 from django.urls import path
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
 from payops.console import cells
 from payops.console.cells import Cell, Column, Table, link
@@ -46,7 +47,7 @@ def clearing_list(request: HttpRequest) -> HttpResponseBase:
         sheets = sheets.filter(session=session)
     filters = ClearingFilter(request.GET, queryset=sheets, request=request)
     columns = [
-        Column(_("Sheet")),
+        Column(pgettext("clearing", "Sheet")),
         Column(_("Accounting date")),
         Column(_("Session")),
         Column(_("Merchant")),
@@ -117,7 +118,7 @@ def _session_table(filters: ClearingFilter, chosen: ClearingSession | None) -> T
     columns = [
         Column(_("Accounting date")),
         Column(_("Session")),
-        Column(_("Sheets"), "c-amount"),
+        Column(pgettext("clearing", "Sheets"), "c-amount"),
         Column(_("Count"), "c-amount"),
         Column(_("Amount"), "c-amount"),
         Column(_("Fee"), "c-amount"),

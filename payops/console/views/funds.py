@@ -7,6 +7,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import path
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
 from payops.channels.choices import BankLineState
 from payops.channels.models import BankLine
@@ -183,7 +184,7 @@ def receipt_list(request: HttpRequest) -> HttpResponseBase:
         Column(_("Channel")),
         Column(_("Channel date")),
         Column(_("Due by the bill"), "c-amount"),
-        Column(_("Received"), "c-amount"),
+        Column(pgettext("money", "Received"), "c-amount"),
         Column(_("Difference"), "c-amount"),
         Column(_("In suspense"), "c-amount"),
         Column(_("Due date")),
@@ -234,7 +235,7 @@ def receipt(request: HttpRequest, receipt_id: int) -> HttpResponseBase:
         (_("Channel"), cells.text(found.contract.code)),
         (_("Channel date"), cells.date(found.channel_date)),
         (_("Due by the bill"), cells.money(found.due, currency, link("run", run.pk) if run else "")),
-        (_("Received"), cells.money(found.received, currency)),
+        (pgettext("money", "Received"), cells.money(found.received, currency)),
         (_("Difference"), cells.money(found.received - found.due, currency, signed=True)),
         (_("In suspense"), cells.money(-found.short_booked, currency, signed=True)),
         (_("Due date"), cells.date(found.due_date)),

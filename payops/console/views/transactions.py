@@ -11,6 +11,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import path
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
 from payops.accounts.models import Account
 from payops.accounts.selectors import open_day
@@ -270,7 +271,7 @@ def intake_list(request: HttpRequest) -> HttpResponseBase:
         Column(_("Received")),
         Column(_("By")),
         Column(_("Rows"), "c-amount"),
-        Column(_("Created"), "c-amount"),
+        Column(pgettext("number of rows", "Created"), "c-amount"),
         Column(_("Updated"), "c-amount"),
         Column(_("Unchanged"), "c-amount"),
         Column(_("Refused"), "c-amount"),
@@ -327,7 +328,7 @@ def intake(request: HttpRequest, intake_id: int) -> HttpResponseBase:
         (_("By"), cells.text(found.received_by)),
         (_("Size (bytes)"), cells.count(found.size)),
         (_("Rows"), cells.count(found.rows)),
-        (_("Created"), cells.count(found.created)),
+        (pgettext("number of rows", "Created"), cells.count(found.created)),
         (_("Updated"), cells.count(found.updated)),
         (_("Unchanged"), cells.count(found.unchanged)),
         (_("Refused"), cells.count(found.refused_count)),

@@ -119,6 +119,12 @@ def moment(value: dt.datetime | None) -> Cell:
     return Cell(timezone.localtime(value).strftime("%Y-%m-%d %H:%M:%S"), css="c-date")
 
 
+def between(start: dt.datetime | None, end: dt.datetime | None) -> Cell:
+    """When something began, and below it when it ended."""
+    first = moment(start)
+    return Cell(first.text, css="c-date", note=moment(end).text if end else "", raw=first.text)
+
+
 def badge(value: str, label: Any = "", url: str = "", *, tone: str = "") -> Cell:
     """A state with its colour."""
     return Cell(label or value, url, tone=tone or TONES.get(value, "base"), raw=label or value)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
 from payops.console import cells
 from payops.console.cells import Cell, Column, Table, link
@@ -73,9 +74,9 @@ def _total(label: Any, amount: int, currency: str, url: str = "") -> list[Cell]:
     shown = cells.money(amount, currency, url)
     return [
         Cell(label, css="c-sum"),
-        cells.text(""),
+        Cell(css="c-sum"),
         Cell(shown.text, url, f"{shown.css} c-sum", raw=shown.raw),
-        cells.text(""),
+        Cell(css="c-sum"),
     ]
 
 
@@ -182,4 +183,4 @@ def check_row(check: BalanceCheck) -> list[Cell]:
 
 def passed_cell(check: BalanceCheck) -> Cell:
     """Whether an attempt passed, as a badge."""
-    return cells.yes_no(check.passed, _("Passed"), _("Failed"))
+    return cells.yes_no(check.passed, _("Passed"), pgettext("balance check", "Failed"))

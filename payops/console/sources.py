@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 from django.db.models import Model
@@ -79,20 +80,21 @@ def source_cells(sources: Iterable[Source]) -> dict[Source, Cell]:
         wanted[kind].add(number)
     found: dict[Source, Cell] = {}
     for kind, numbers in sorted(wanted.items()):
-        found |= {(kind, number): cells.number(number, note=source_label(kind)) for number in numbers}
+        found |= {(kind, number): cells.number(f"{source_label(kind)} {number}") for number in numbers}
         if kind not in _PAGES:
             continue
         model, related, describe = _PAGES[kind]
         rows = model._default_manager.filter(pk__in=sorted(numbers))
         for row in rows.select_related(*related) if related else rows:
             text, url = describe(row)
-            found[kind, row.pk] = cells.number(text, url, note=source_label(kind))
+            found[kind, row.pk] = cells.number(text, url)
     return found
 
 
 def source_cell(kind: str, number: int) -> Cell:
-    """The linked cell of one source document."""
-    return source_cells([(kind, number)])[kind, number]
+    """The linked cell of one source document, saying what it is."""
+    found = source_cells([(kind, number)])[kind, number]
+    return replace(found, note=source_label(kind)) if found.url else found
 
 
 def source_label(kind: str) -> Any:

@@ -254,7 +254,7 @@ def day_page(request: HttpRequest, day: str) -> HttpResponseBase:
     if found is None:
         raise Http404
     rows = trial_balance(found.day, level=1)
-    tables = [_check_table(found), _finding_table(found), _step_table(found)]
+    tables = [_finding_table(found)]
     currencies = sorted({row.currency for row in rows})
     for currency in currencies:
         table = _trial_table(found.day, [row for row in rows if row.currency == currency], currency)
@@ -266,9 +266,10 @@ def day_page(request: HttpRequest, day: str) -> HttpResponseBase:
         "badges": [cells.state(found)],
         "buttons": _day_buttons(found.day, skip="day"),
         "facts": _day_facts(found),
+        "columns": [table for table in (_check_table(found), _step_table(found)) if table.rows],
         "tables": [table for table in tables if table.rows],
     }
-    return page(request, "console/detail.html", context, title=found.day.isoformat())
+    return page(request, "console/day.html", context, title=found.day.isoformat())
 
 
 def _day_facts(found: AccountingDay) -> list[tuple[Any, Cell]]:
@@ -388,7 +389,7 @@ def _guard_table(day: dt.date, currency: str, guard: dict[str, Any]) -> Table:
                 cells.text("+" if sign > 0 else "−"),
                 cells.text(GUARD_LABELS[name], url),
                 cells.number(dotted(prefix)),
-                cells.money(sign * balance, currency, url),
+                cells.money(balance, currency, url),
             ]
         )
     columns = [Column(""), Column(_("Term")), Column(_("Subject")), Column(_("Amount"), "c-amount")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
 from typing import Any
 
 from django import forms
@@ -138,7 +139,7 @@ def _owner_cell(account: Account) -> Cell:
     if account.owner_kind not in urls:
         return cells.text(kind)
     name, arguments, query = urls[OwnerKind(account.owner_kind)]
-    return cells.text(account.owner_no, link(name, *arguments, **query), note=kind)
+    return cells.text(account.owner_no, link(name, *arguments, **query))
 
 
 class PeriodForm(forms.Form):
@@ -199,7 +200,7 @@ def _account_facts(found: Account) -> list[tuple[Any, Cell]]:
     return [
         (_("Subject"), cells.text(_subject_text(found.subject.code, found.subject))),
         (_("Normal side"), cells.text(Side(found.subject.normal_side).label)),
-        (_("Owner"), _owner_cell(found)),
+        (_("Owner"), replace(_owner_cell(found), note=found.get_owner_kind_display())),
         (_("Currency"), cells.text(found.currency)),
         (_("Balance now"), cells.money(found.balance, found.currency)),
         (_("Frozen"), cells.money(found.frozen, found.currency)),

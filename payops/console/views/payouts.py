@@ -12,13 +12,14 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import path
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
 from payops.accounts.selectors import open_day
 from payops.approvals.models import ApprovalRequest
 from payops.approvals.selectors import may_decide
 from payops.channels.models import BankLine
 from payops.console import cells
-from payops.console.cells import Cell, Column, Table, link
+from payops.console.cells import TONES, Cell, Column, Table, link
 from payops.console.filters import PayoutBatchFilter, PayoutFilter
 from payops.console.forms import DayForm
 from payops.console.lists import Button, keyset, list_page
@@ -26,6 +27,7 @@ from payops.console.shell import action, page, view
 from payops.console.tables import payout_columns, payout_row, sheet_columns, sheet_row
 from payops.console.vouchers import voucher_table, vouchers_of
 from payops.core import jobs
+from payops.core.formatting import money
 from payops.core.ids import day_of
 from payops.core.money import amount_in_capitals
 from payops.settlement.choices import BatchState, PayoutState, SheetState
@@ -139,10 +141,11 @@ def payout_batch(request: HttpRequest, batch_id: int) -> HttpResponseBase:
         "badges": [cells.state(batch)],
         "buttons": _batch_buttons(request, batch),
         "facts": _batch_facts(batch),
-        "tables": [_state_table(batch), payout_table],
+        "tiles": _state_tiles(batch, state),
+        "tables": [payout_table],
         "pages": pages,
     }
-    return page(request, "console/detail.html", context, title=batch.batch_no)
+    return page(request, "console/payout_batch.html", context, title=batch.batch_no)
 
 
 def _batch_or_404(batch_id: int) -> PayoutBatch:
@@ -199,23 +202,21 @@ def _batch_buttons(request: HttpRequest, batch: PayoutBatch) -> list[Button]:
     return buttons
 
 
-def _state_table(batch: PayoutBatch) -> Table:
+def _state_tiles(batch: PayoutBatch, chosen: str) -> list[dict[str, Any]]:
+    """How many payouts are in which state; a tile narrows the list below to it."""
     groups = batch.payouts.order_by().values("state").annotate(number=Count("id"), total=Sum("amount"))
-    rows = [
-        [
-            cells.badge(group["state"], _STATES[group["state"]], link("payout_batch", batch.pk, state=group["state"])),
-            cells.count(group["number"]),
-            cells.money(group["total"]),
-        ]
-        for group in sorted(groups, key=lambda group: list(_STATES).index(group["state"]))
+    order = list(_STATES)
+    return [
+        {
+            "label": _STATES[group["state"]],
+            "value": f"{group['number']:,}",
+            "note": money(group["total"]),
+            "tone": TONES.get(group["state"], "base"),
+            "chosen": group["state"] == chosen,
+            "url": link("payout_batch", batch.pk, state="" if group["state"] == chosen else group["state"]),
+        }
+        for group in sorted(groups, key=lambda group: order.index(group["state"]))
     ]
-    columns = [Column(_("State")), Column(_("Payouts"), "c-amount"), Column(_("Amount"), "c-amount")]
-    foot = [
-        Cell(_("All"), link("payout_batch", batch.pk)),
-        cells.count(sum(group["number"] for group in groups)),
-        cells.money(sum(group["total"] for group in groups)),
-    ]
-    return Table(columns, rows, title=_("Results"), foot=foot)
 
 
 @action("payouts.propose", methods=("GET", "POST"))
@@ -371,7 +372,10 @@ def _payout_facts(found: Payout) -> list[tuple[Any, Cell]]:
         (_("Merchant"), cells.text(merchant.merchant_no, link("merchant", merchant.merchant_no), note=merchant.name)),
         (_("Amount"), cells.money(found.amount, found.currency)),
         (_("Payee"), cells.text(account.holder, note=account.get_state_display())),
-        (_("Account"), cells.number(account.number_masked, note=f"{account.bank_name} {account.branch_code}")),
+        (
+            pgettext("payee", "Account"),
+            cells.number(account.number_masked, note=f"{account.bank_name} {account.branch_code}"),
+        ),
         (_("Settlement sheet"), cells.number(found.sheet.sheet_no, link("sheet", found.sheet_id))),
         (_("Sheet state"), cells.state(found.sheet)),
         (_("Batch"), cells.number(found.batch.batch_no, link("payout_batch", found.batch_id))),
@@ -427,8 +431,8 @@ def _history_table(found: Payout) -> Table:
     columns = [
         Column(_("At")),
         Column(_("Payout number")),
-        Column(_("From")),
-        Column(_("To")),
+        Column(pgettext("state", "From")),
+        Column(pgettext("state", "To")),
         Column(_("By")),
         Column(_("Note")),
         Column(_("Voucher")),

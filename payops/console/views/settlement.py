@@ -68,7 +68,7 @@ def balance_check(request: HttpRequest, check_id: int) -> HttpResponseBase:
         "parent_url": link("balance_check_list", date=day),
         "badges": [passed_cell(check), *([] if newest else [cells.badge("replaced", _("A later attempt counts"))])],
         "trouble": check.reason,
-        "facts": _check_facts(check, receipt, run),
+        "beside": _check_facts(check, receipt, run),
         "equation": equation_table(check, receipt=receipt, run=run, newest=newest),
         "tables": tables,
     }

@@ -87,7 +87,9 @@ def sheet(request: HttpRequest, sheet_id: int) -> HttpResponseBase:
     (content,) = contents_of([found])
     items = found.items.select_related("contract", "merchant", "settlement_sheet")
     withheld = [] if not content.withheld else _with_names(content.withheld)
-    tables = [item_table(items), *([item_table(withheld, title=_("Withheld items"))] if withheld else [])]
+    tables = [] if withheld and not content.items else [item_table(items)]
+    if withheld:
+        tables.append(item_table(withheld, title=_("Withheld items")))
     if content.movements:
         tables.append(_movement_table(content.movements))
     tables += [_payout_table(found), _check_table([*content.items, *content.withheld]), _statement_table(found)]
@@ -95,7 +97,7 @@ def sheet(request: HttpRequest, sheet_id: int) -> HttpResponseBase:
         "parent_title": _("Settlement sheets"),
         "parent_url": link("sheet_list", date=found.pay_date),
         "badges": [cells.state(found)],
-        "facts": _sheet_facts(found),
+        "beside": _sheet_facts(found),
         "sum_table": _sum_table(content),
         "tables": tables,
     }
@@ -145,7 +147,9 @@ def _sum_table(content: Any) -> Table:
         _sum_row(_("Settlement amount"), found.settlement_amount, total=True),
         _sum_row(_("Refunds already taken from the settlement account, added back"), added_back),
         _sum_row(_("Other bookings on the settlement account"), moved, _("Account ledger"), ledger_url),
-        _sum_row(_("Rounded off by earlier sheets and payouts"), rest, _("Account ledger"), ledger_url),
+        _sum_row(
+            _("Negative pending settlement: refunds held back from clearing"), rest, _("Account ledger"), ledger_url
+        ),
         _sum_row(_("Adjustment amount"), found.adjustment_amount, total=True),
     ]
     if content.carried:
@@ -171,8 +175,9 @@ def _sum_table(content: Any) -> Table:
 
 def _sum_row(label: Any, amount: int, source: Any = "", url: str = "", *, total: bool = False) -> list[Cell]:
     shown = cells.money(amount)
-    css = " c-sum" if total else ""
-    return [Cell(label, css=css.strip()), Cell(shown.text, css=shown.css + css, raw=shown.raw), cells.text(source, url)]
+    css = "c-sum" if total else ""
+    figure = Cell(shown.text, css=f"{shown.css} {css}".strip(), raw=shown.raw)
+    return [Cell(label, css=css), figure, Cell(source, url, css)]
 
 
 def _ledger_url(found: SettlementSheet) -> str:

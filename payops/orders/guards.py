@@ -38,6 +38,12 @@ BEGIN
         RAISE EXCEPTION 'transaction % keeps its number, kind, amount, parties and original', OLD.transaction_no
             USING ERRCODE = 'restrict_violation';
     END IF;
+    -- Where a refund's money came from and how the fee is collected decide what its vouchers book; another value here
+    -- would make the same refund due a second time.
+    IF (NEW.refund_source, NEW.collection) IS DISTINCT FROM (OLD.refund_source, OLD.collection) THEN
+        RAISE EXCEPTION 'transaction % keeps its refund source and collection', OLD.transaction_no
+            USING ERRCODE = 'restrict_violation';
+    END IF;
     -- What counts is booked: neither its day nor its fee may move under the voucher.
     IF OLD.effective_at IS NOT NULL
        AND (NEW.effective_at, NEW.own_date, NEW.fee) IS DISTINCT FROM (OLD.effective_at, OLD.own_date, OLD.fee)
@@ -68,6 +74,7 @@ BEGIN
 END
 $body$;
 """
+GUARD_FUNCTION_REPLACE: Final[str] = GUARD_FUNCTION.replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION", 1)
 GUARD_FUNCTION_REVERSE: Final[str] = "DROP FUNCTION orders_transaction_guard();"
 
 GUARD_TRIGGERS: Final[list[str]] = [
@@ -81,4 +88,17 @@ GUARD_TRIGGERS: Final[list[str]] = [
 GUARD_TRIGGERS_REVERSE: Final[list[str]] = [
     f"DROP TRIGGER forward_only ON {TABLE};",
     f"DROP TRIGGER no_truncate ON {TABLE};",
+]
+
+# How much of a payment is refunded is what keeps Σ refunds ≤ paid; forgetting it, or what was paid, would let more out.
+TOTALS: Final[str] = "orders_refundtotal"
+TOTALS_TRIGGERS: Final[list[str]] = [
+    f"CREATE TRIGGER no_delete BEFORE DELETE ON {TOTALS} FOR EACH ROW EXECUTE FUNCTION core_refuse_change();",
+    f"CREATE TRIGGER paid_stays BEFORE UPDATE ON {TOTALS} FOR EACH ROW"
+    " WHEN ((NEW.original_id, NEW.paid) IS DISTINCT FROM (OLD.original_id, OLD.paid))"
+    " EXECUTE FUNCTION core_refuse_change();",
+    fill(NO_TRUNCATE, TOTALS),
+]
+TOTALS_TRIGGERS_REVERSE: Final[list[str]] = [
+    f"DROP TRIGGER {name} ON {TOTALS};" for name in ("no_delete", "paid_stays", "no_truncate")
 ]

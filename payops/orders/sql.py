@@ -25,8 +25,8 @@ CREATE TEMPORARY TABLE intake_row (
 
 STORED_COLUMNS: Final = (
     "id, transaction_no, kind, status, contract_id, merchant_id, own_date, match_key, channel_trade_no,"
-    " merchant_order_no, product, card_type, amount, currency, fee, fee_rule_id, expected_cost, cost_rule_id,"
-    " original_id, refund_source, created_at, succeeded_at, effective_at, extra"
+    " merchant_order_no, product, card_type, amount, currency, fee, fee_rule_id, collection, expected_cost,"
+    " cost_rule_id, original_id, refund_source, created_at, succeeded_at, effective_at, extra"
 )
 
 # Which numbers of the file, its own and its originals', are stored already: one pass over the key index.
@@ -140,12 +140,12 @@ WITH wanted AS (
     WHERE is_new AND original_no IS NOT NULL
 )
 SELECT p.transaction_no, p.id, p.kind, p.status, p.amount, p.currency, p.merchant_id, p.contract_id, p.fee,
-    p.fee_rule_id, p.expected_cost, p.cost_rule_id, p.own_date, p.effective_at
+    p.fee_rule_id, p.collection, p.expected_cost, p.cost_rule_id, p.own_date, p.effective_at
 FROM intake_plan p JOIN wanted USING (transaction_no) WHERE p.is_new
 UNION ALL
 SELECT s.transaction_no, s.id, s.kind, CASE WHEN p.forward AND p.clash IS NULL THEN p.status ELSE s.status END,
-    s.amount, s.currency, s.merchant_id, s.contract_id, s.fee, s.fee_rule_id, s.expected_cost, s.cost_rule_id,
-    s.own_date, s.effective_at
+    s.amount, s.currency, s.merchant_id, s.contract_id, s.fee, s.fee_rule_id, s.collection, s.expected_cost,
+    s.cost_rule_id, s.own_date, s.effective_at
 FROM intake_stored s JOIN wanted USING (transaction_no) LEFT JOIN intake_plan p ON p.id = s.id
 """
 
@@ -167,7 +167,7 @@ WITH refund AS (
     SELECT p.line, p.id, p.kind, p.status, p.amount, p.currency, p.merchant_id, p.contract_id, p.original_no,
         o.id AS original_id, o.kind AS original_kind, o.status AS original_status, o.amount AS paid,
         o.currency AS original_currency, o.merchant_id AS original_merchant_id,
-        o.contract_id AS original_contract_id, o.fee AS original_fee, o.expected_cost AS original_cost,
+        o.contract_id AS original_contract_id, o.collection, o.fee AS original_fee, o.expected_cost AS original_cost,
         coalesce(f.refund_policy, 'pro_rata') AS policy, coalesce(c.refund_policy, 'pro_rata') AS cost_policy,
         coalesce(t.refunded, 0) AS before, coalesce(t.returned_fee, 0) AS fee_before,
         coalesce(t.returned_cost, 0) AS cost_before,
@@ -190,7 +190,7 @@ WITH refund AS (
     FROM running
 )
 SELECT line, id, kind, status, amount, currency, merchant_id, contract_id, original_no, original_id, original_kind,
-    original_status, paid, original_currency, original_merchant_id, original_contract_id, refunded, before,
+    original_status, paid, original_currency, original_merchant_id, original_contract_id, collection, refunded, before,
     CASE WHEN kind = {Kind.REFUND} THEN source ELSE '' END AS source, counted,
     CASE WHEN counted THEN lag(fee_due, 1, fee_before) OVER w - fee_due ELSE 0 END AS fee,
     CASE WHEN counted THEN lag(cost_due, 1, cost_before) OVER w - cost_due ELSE 0 END AS expected_cost
@@ -235,6 +235,7 @@ FROM (
 
 # --- intake: writing ---
 
+# A refund returns its fee the way that of its payment is collected, whatever the merchant's contract says by now.
 INSERT_NEW: Final = f"""
 INSERT INTO {{PARTITION}} (id, transaction_no, kind, status, contract_id, merchant_id, own_date, business_date,
     match_key, channel_trade_no, merchant_order_no, product, card_type, amount, currency, fee, fee_rule_id, collection,
@@ -242,7 +243,8 @@ INSERT INTO {{PARTITION}} (id, transaction_no, kind, status, contract_id, mercha
     extra)
 SELECT p.id, p.transaction_no, p.kind, p.status, p.contract_id, p.merchant_id, p.own_date, p.business_date,
     p.match_key, p.channel_trade_no, p.merchant_order_no, p.product, p.card_type, p.amount, p.currency,
-    coalesce(r.fee, p.fee), p.fee_rule_id, p.collection, coalesce(r.expected_cost, p.expected_cost), p.cost_rule_id,
+    coalesce(r.fee, p.fee), p.fee_rule_id, coalesce(r.collection, p.collection),
+    coalesce(r.expected_cost, p.expected_cost), p.cost_rule_id,
     r.original_id, coalesce(r.source, ''), '{Origin.INTAKE}', p.payer, p.created_at, p.succeeded_at, p.effective_at,
     p.extra
 FROM intake_plan p LEFT JOIN intake_refund r ON r.id = p.id

@@ -40,6 +40,13 @@ def test_what_a_booked_transaction_is_never_changes(load, change):
         attack(f"UPDATE orders_transaction SET {change} WHERE id = %s", stored("1").pk)
 
 
+@pytest.mark.parametrize("change", ["refund_source = 'settlement'", "refund_source = ''", "collection = 'gross'"])
+def test_a_refund_keeps_where_its_money_came_from(load, change):
+    load(order("1"), refund("2", "1", status="processing"))
+    with pytest.raises(DatabaseError, match="keeps its refund source"):
+        attack(f"UPDATE orders_transaction SET {change} WHERE id = %s", stored("2").pk)
+
+
 def test_a_status_never_goes_backward(load):
     load(order("1", status="unknown"))
     with pytest.raises(DatabaseError):
@@ -90,6 +97,21 @@ def test_refunds_above_the_paid_amount_are_impossible(load):
     load(order("1"), refund("2", "1"))
     with pytest.raises(DatabaseError), transaction.atomic():
         RefundTotal.objects.update(refunded=10_001)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM orders_refundtotal",
+        "TRUNCATE orders_refundtotal",
+        "UPDATE orders_refundtotal SET paid = paid + 1",
+        "UPDATE orders_refundtotal SET original_id = 1",
+    ],
+)
+def test_what_was_refunded_is_never_forgotten(load, statement):
+    load(order("1"), refund("2", "1"))
+    with pytest.raises(DatabaseError, match="refused"):
+        attack(statement)
 
 
 def test_a_negative_amount_is_impossible(load):

@@ -18,6 +18,7 @@ from payops.accounts.models import PostingKey
 from payops.accounts.selectors import balance_of
 from payops.core.institution import institution_update
 from payops.core.partitions import ensure_days
+from payops.merchants.models import MerchantProduct
 from payops.orders.intake import load as load_module
 from payops.orders.models import Intake, OpenTransaction, RefundTotal, Transaction, TransactionKey
 from payops.orders.services import post_missing, transactions_load
@@ -268,6 +269,14 @@ def test_a_refund_of_an_earlier_day_finds_its_original(load):
     load(refund("2", "1", created_at="2026-11-21T09:00:00", succeeded_at="2026-11-21T09:00:01"))
     row = transaction("2")
     assert (row.original_id, row.own_date) == (transaction("1").pk, DAY + dt.timedelta(days=1))
+
+
+def test_a_refund_returns_its_fee_the_way_that_of_its_payment_is_collected(load, world):
+    MerchantProduct.objects.update(collection="gross")
+    load(order("1"))
+    MerchantProduct.objects.update(collection="net")
+    load(order("2"), refund("3", "1"), refund("4", "2"))
+    assert [transaction(number).collection for number in "1234"] == ["gross", "net", "gross", "net"]
 
 
 def test_a_refund_above_the_paid_amount_is_an_error_with_all_figures(load):

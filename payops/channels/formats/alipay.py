@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
+from operator import neg, sub
 from typing import Final
 
 from django.utils.translation import gettext as _
@@ -28,19 +29,22 @@ from payops.channels.formats.base import (
 )
 from payops.channels.formats.columns import (
     DAMAGED_NUMBER,
+    Grid,
     IrregularError,
-    amount_table,
     hundredths,
     mask_cards_in_text,
     require_digits,
     require_keys,
     require_text,
     show_hundredths,
+    signed_column,
+    sparse_amounts,
     time_table,
 )
 from payops.channels.formats.container import DEFAULT_LIMITS, Limits, LineStream, Source, unwrap
 from payops.channels.formats.refusals import damaged_number, wrong_day
 
+_REFUND_CODE: Final = KIND_CODES[REFUND]
 _END: Final = "业务明细列表结束"
 _MAX_FOOTER: Final = 1 << 16
 _MAX_HEADER_LINES: Final = 30
@@ -78,6 +82,8 @@ _REQUIRED: Final = (
 _AMOUNTS: Final = ("order_amount", "received", "alipay_discount", "discount", "card_amount", "fee", "share")
 _FREE_TEXT: Final = ("product", "coupon_name", "remark")
 _ALL_AMOUNTS: Final = (*_AMOUNTS, "red_packet", "points", "coupon", "merchant_packet")
+_READ: Final = (*_REQUIRED, "alipay_discount", "card_amount", "share")
+_STRIPPED: Final = ("trade_no", "order_no", "type", "finished", "request_no", *_AMOUNTS)
 _EXTRA: Final = ("shop_no", "shop", "terminal", "product", "discount", "alipay_discount", "share", "remark")
 
 _ACCOUNT: Final = re.compile(r"#账号：\[([0-9]+)\]")
@@ -151,7 +157,9 @@ class AlipayReader(Reader):
             self._read_header(lines)
         finally:
             lines.close()
-        self._types = {kind.encode(self._encoding): ours for kind, ours in (("交易", PAYMENT), ("退款", REFUND))}
+        self._types = {
+            kind.encode(self._encoding): KIND_CODES[ours] for kind, ours in (("交易", PAYMENT), ("退款", REFUND))
+        }
 
     def reopen(self) -> AlipayReader:
         """A fresh reader over the same bill."""
@@ -266,7 +274,7 @@ class AlipayReader(Reader):
             return -1
         return -1
 
-    def _tables(self) -> Iterator[tuple[Sequence[int], list[Sequence[bytes]]]]:
+    def _tables(self) -> Iterator[tuple[Sequence[int], Sequence[Sequence[bytes]]]]:
         """Row numbers and columns of raw cells, block by block; leaves the footer in `_footer`."""
         end = _END.encode(self._encoding)
         lines = self.lines()
@@ -286,21 +294,20 @@ class AlipayReader(Reader):
         finally:
             lines.close()
 
-    def _block_tables(self, block: bytes) -> Iterator[tuple[Sequence[int], list[Sequence[bytes]]]]:
+    def _block_tables(self, block: bytes) -> Iterator[tuple[Sequence[int], Sequence[Sequence[bytes]]]]:
         if not block:
             return
         start = self._next
         ending = b"\r\n" if block.endswith(b"\r\n") else b"\n"
+        grid = self._grid(block, ending)
+        if grid is not None:
+            self._next = start + len(grid[0])
+            yield range(start, self._next), grid
+            return
         text = block.replace(b"\t,", b",").replace(b"\t" + ending, ending)
         if not text.strip():
             self._next = start + text.count(b"\n")
             return
-        if text.endswith(b"\n"):
-            rows = [row.split(b",") for row in text[: -len(ending)].split(ending)]
-            if set(map(len, rows)) == {self._width} and text.count(b"\n") == len(rows):
-                self._next = start + len(rows)
-                yield range(start, self._next), list(zip(*rows, strict=True))
-                return
         numbers: list[int] = []
         rows = []
         for number, line in enumerate(text.removesuffix(b"\n").split(b"\n"), start=start):
@@ -311,6 +318,22 @@ class AlipayReader(Reader):
                 rows.append(cells)
         if rows:
             yield numbers, list(zip(*rows, strict=True))
+
+    def _grid(self, block: bytes, ending: bytes) -> Grid | None:
+        """The cells of a block all of whose rows are as they should be, None when one is not."""
+        text = block.translate(None, b"\t")
+        tabs = len(block) - len(text) - block.count(b"\t,")
+        if tabs and tabs != block.count(b"\t" + ending):
+            return None
+        # Line ends become cells of their own: where each stands then proves the width of every row at once.
+        step = self._width + 1
+        cells = text.replace(ending, b",\n,").split(b",")
+        rows = len(cells) // step
+        if len(cells) != rows * step + 1 or cells.pop() or text.count(b"\n") != rows:
+            return None
+        if (ending == b"\n" and b"\r" in text) or cells[self._width :: step].count(b"\n") != rows:
+            return None
+        return Grid(cells, self._width, step)
 
     def _cells(self, number: int, line: bytes) -> Sequence[bytes] | None:
         """The cells of a line that came with the wrong number of commas: one repair, else it is set aside."""
@@ -340,13 +363,51 @@ class AlipayReader(Reader):
         greedy = re.compile(pattern.replace(b".*?", b".*"), re.DOTALL).fullmatch(line)
         return greedy is not None and greedy.groups() == repaired.groups()
 
-    def convert(self, numbers: Sequence[int], columns: list[Sequence[bytes]]) -> Batch:
+    def convert(self, numbers: Sequence[int], columns: Sequence[Sequence[bytes]]) -> Batch:
         """One block of cells, column by column."""
-        cells = {name: columns[index] for name, index in self._at.items()}
-        for name in ("trade_no", "order_no", "type", "finished", "request_no", *_AMOUNTS):
-            if name in cells and b" " in b"".join(cells[name]):
-                cells[name] = [cell.strip() for cell in cells[name]]
-        trade, order, request = cells["trade_no"], cells["order_no"], cells["request_no"]
+        cells = {name: columns[self._at[name]] for name in _READ if name in self._at}
+        try:
+            return self._converted(numbers, columns, cells)
+        except IrregularError:
+            spaced = [name for name in _STRIPPED if name in cells and b" " in b"".join(cells[name])]
+            if not spaced:
+                raise
+            stripped = {name: [cell.strip() for cell in cells[name]] for name in spaced}
+            return self._converted(numbers, columns, cells | stripped)
+
+    def _converted(
+        self, numbers: Sequence[int], columns: Sequence[Sequence[bytes]], cells: dict[str, Sequence[bytes]]
+    ) -> Batch:
+        trade = cells["trade_no"]
+        self._check_numbers(numbers, trade, cells["order_no"], cells["request_no"])
+        times, stray = time_table(cells["finished"], _name_of("finished"), self.expect.channel_date)
+        if stray is not None:
+            index = cells["finished"].index(stray)
+            raise wrong_day(numbers[index], numbers[index] + self.header_lines, stray, self.expect)
+        payer = require_text(cells["payer"], _name_of("payer"), self._encoding, longest=64)
+        kinds = self._kinds(cells["type"])
+        back = [i for i, code in enumerate(kinds) if code == _REFUND_CODE] if _REFUND_CODE in kinds else []
+        values = self._amounts(cells)
+        amounts = _unsigned(values, back)
+        # Fee as we pay it: in the negative convention the cell is our money, in the positive one the charge.
+        sign = self._sign or -1
+        fees = values["fee"] if sign > 0 else list(map(neg, values["fee"]))
+        self._check_signs(numbers, fees, back)
+        settled = list(map(sub, values["received"], fees))
+        if any(values["share"]):
+            settled = [net - sign * share for net, share in zip(settled, values["share"], strict=True)]
+        count = len(numbers)
+        match_key, request, original, keys = self._references(cells, back)
+        self._count(values, back, count)
+        return Batch(
+            numbers, kinds, match_key, trade, cells["order_no"], request, original, [b"SUCCESS"] * count, amounts,
+            settled, fees, [b""] * count, [b"CNY"] * count, list(map(times.__getitem__, cells["finished"])), payer,
+            keys, lambda i: self._extra(columns, i),
+        )  # fmt: skip
+
+    def _check_numbers(
+        self, numbers: Sequence[int], trade: Sequence[bytes], order: Sequence[bytes], request: Sequence[bytes]
+    ) -> None:
         if b"E" in b"".join(trade):
             for number, cell in zip(numbers, trade, strict=True):
                 if DAMAGED_NUMBER.fullmatch(cell):
@@ -354,66 +415,33 @@ class AlipayReader(Reader):
         require_digits(trade, _name_of("trade_no"), 10, 32)
         require_keys(order, _name_of("order_no"))
         require_keys(request, _name_of("request_no"), optional=True)
-        times, stray = time_table(cells["finished"], _name_of("finished"), self.expect.channel_date)
-        if stray is not None:
-            index = cells["finished"].index(stray)
-            raise wrong_day(numbers[index], numbers[index] + self.header_lines, stray, self.expect)
-        payer = require_text(cells["payer"], _name_of("payer"), self._encoding, longest=64)
-        kinds = self._kinds(cells["type"])
-        values = self._amounts(cells, kinds)
-        self._check_signs(numbers, kinds, values["fee"])
-        batch = self._batch(numbers, cells, kinds, values, times, payer)
-        self._count(kinds, values)
-        return batch
 
-    def _batch(
-        self,
-        numbers: Sequence[int],
-        cells: dict[str, Sequence[bytes]],
-        kinds: list[str],
-        values: dict[str, list[int]],
-        times: dict[bytes, bytes],
-        payer: Sequence[bytes],
-    ) -> Batch:
-        count = len(numbers)
-        trade, order, request = cells["trade_no"], cells["order_no"], cells["request_no"]
-        # Fee as we pay it: in the negative convention the cell is our money, in the positive one the charge.
-        sign = self._sign or -1
-        fees = [sign * fee for fee in values["fee"]]
-        settled = [
-            got - fee - sign * share for got, fee, share in zip(values["received"], fees, values["share"], strict=True)
-        ]
-        columns = {"order_no": order, "trade_no": trade, "request_no": request}
+    def _references(
+        self, cells: dict[str, Sequence[bytes]], back: list[int]
+    ) -> tuple[list[bytes], list[bytes], list[bytes], list[bytes]]:
+        """Matching key, request and original trade number, and row key; the last three differ on refunds only."""
+        trade, order, requests = cells["trade_no"], cells["order_no"], cells["request_no"]
+        columns = {"order_no": order, "trade_no": trade, "request_no": requests}
         paid, returned = columns[self._payment_key], columns[self._refund_key]
-        refund = [kind == REFUND for kind in kinds]
-        codes = {kind: KIND_CODES[kind] for kind in (PAYMENT, REFUND)}
-        return Batch(
-            numbers,
-            bytearray(codes[kind] for kind in kinds),
-            [(returned[i] if back else paid[i]) or order[i] for i, back in enumerate(refund)],
-            trade,
-            order,
-            [cell if back else b"" for cell, back in zip(request, refund, strict=True)],
-            [cell if back else b"" for cell, back in zip(trade, refund, strict=True)],
-            [b"SUCCESS"] * count,
-            list(map(abs, values["order_amount"])),
-            settled,
-            fees,
-            [b""] * count,
-            [b"CNY"] * count,
-            list(map(times.__getitem__, cells["finished"])),
-            payer,
-            [b"|".join((t, k.encode(), r)) for t, k, r in zip(trade, kinds, request, strict=True)],
-            lambda i: {
-                name: cells[name][i].decode(self._encoding, "replace").strip()
-                for name in _EXTRA
-                if name in cells and cells[name][i].strip()
-            },
-        )
+        match_key = [number or fallback for number, fallback in zip(paid, order, strict=True)]
+        request, original = [b""] * len(trade), [b""] * len(trade)
+        keys = [number + b"|payment|" for number in trade]
+        if any(requests):
+            for i in [i for i, cell in enumerate(requests) if cell]:
+                keys[i] += requests[i]
+        for i in back:
+            match_key[i] = returned[i] or order[i]
+            request[i], original[i] = requests[i], trade[i]
+            keys[i] = b"|".join((trade[i], b"refund", requests[i]))
+        return match_key, request, original, keys
 
-    def _kinds(self, cells: Sequence[bytes]) -> list[str]:
+    def _extra(self, columns: Sequence[Sequence[bytes]], i: int) -> dict[str, str]:
+        cells = {name: columns[self._at[name]][i] for name in _EXTRA if name in self._at}
+        return {name: cell.decode(self._encoding, "replace").strip() for name, cell in cells.items() if cell.strip()}
+
+    def _kinds(self, cells: Sequence[bytes]) -> bytearray:
         try:
-            return [self._types[cell] for cell in cells]
+            return bytearray(map(self._types.__getitem__, cells))
         except KeyError:
             raise IrregularError(
                 "line.kind",
@@ -421,44 +449,46 @@ class AlipayReader(Reader):
                 % {"value": cells[0].decode(self._encoding, "replace")[:40]},
             ) from None
 
-    def _amounts(self, cells: dict[str, Sequence[bytes]], kinds: list[str]) -> dict[str, list[int]]:
-        present = [name for name in _AMOUNTS if name in cells]
-        table = amount_table([(_name_of(name), cells[name]) for name in present], signed=True)
-        values = {name: list(map(table.__getitem__, cells[name])) for name in present}
+    def _amounts(self, cells: dict[str, Sequence[bytes]]) -> dict[str, list[int]]:
+        values = {name: signed_column(_name_of(name), cells[name]) for name in ("order_amount", "fee")}
+        # Equal unless a discount was given, which whole blocks often show none of.
+        same = cells["received"] == cells["order_amount"]
+        values["received"] = values["order_amount"] if same else signed_column(_name_of("received"), cells["received"])
         for name in _AMOUNTS:
-            values.setdefault(name, [0] * len(kinds))
-        for name in ("order_amount", "received"):
-            for kind, value in zip(kinds, values[name], strict=True):
-                if value and (value < 0) is not (kind == REFUND):
-                    raise IrregularError(
-                        "line.amount_sign",
-                        _("Column %(name)s: a payment is positive and a refund negative.") % {"name": _name_of(name)},
-                    )
+            if name not in values:
+                column = cells.get(name)
+                values[name] = (
+                    [0] * len(cells["fee"]) if column is None else sparse_amounts(_name_of(name), column, signed=True)
+                )
         return values
 
-    def _check_signs(self, numbers: Sequence[int], kinds: list[str], fees: list[int]) -> None:
-        sign = self._sign or -1
-        for number, kind, fee in zip(numbers, kinds, fees, strict=True):
-            if fee and (fee * sign > 0) is not (kind == PAYMENT):
-                raise FormatError(
-                    "bill.fee_sign_mixed",
-                    _(
-                        "Row %(row)s (line %(line)s of the file) has service fee %(fee)s against the sign of the other "
-                        "rows. Whether fees are charges cannot be told; ask the channel or set the option fee_sign."
-                    )
-                    % {"row": number, "line": number + self.header_lines, "fee": show_hundredths(fee)},
-                    {"line_no": number},
-                )
+    def _check_signs(self, numbers: Sequence[int], fees: list[int], back: list[int]) -> None:
+        charged = _turned(fees, back)
+        if min(charged) >= 0:
+            return
+        index = next(i for i, fee in enumerate(charged) if fee < 0)
+        raise FormatError(
+            "bill.fee_sign_mixed",
+            _(
+                "Row %(row)s (line %(line)s of the file) has service fee %(fee)s against the sign of the other "
+                "rows. Whether fees are charges cannot be told; ask the channel or set the option fee_sign."
+            )
+            % {
+                "row": numbers[index],
+                "line": numbers[index] + self.header_lines,
+                "fee": show_hundredths((self._sign or -1) * fees[index]),
+            },
+            {"line_no": numbers[index]},
+        )
 
-    def _count(self, kinds: list[str], values: dict[str, list[int]]) -> None:
-        refunds = [i for i, kind in enumerate(kinds) if kind == REFUND]
+    def _count(self, values: dict[str, list[int]], back: list[int], count: int) -> None:
         paid, returned = self._sums[PAYMENT], self._sums[REFUND]
         for name, column in values.items():
-            back = sum(column[i] for i in refunds)
-            returned[name] += back
-            paid[name] += sum(column) - back
-        returned["count"] += len(refunds)
-        paid["count"] += len(kinds) - len(refunds)
+            refunded = sum([column[i] for i in back])
+            returned[name] += refunded
+            paid[name] += sum(column) - refunded
+        returned["count"] += len(back)
+        paid["count"] += count - len(back)
 
     def show_cells(self, cells: Sequence[bytes]) -> str:
         """The row as the file has it, card numbers masked."""
@@ -527,6 +557,28 @@ class AlipayReader(Reader):
             % {"row": self._next - 1},
             {"line_no": self._next - 1},
         )
+
+
+def _turned(values: list[int], back: list[int]) -> list[int]:
+    """The values with those of refunds negated."""
+    if not back:
+        return values
+    turned = values.copy()
+    for i in back:
+        turned[i] = -turned[i]
+    return turned
+
+
+def _unsigned(values: dict[str, list[int]], back: list[int]) -> list[int]:
+    """Order amounts without sign, once all amounts have the sign of their kind."""
+    for name in ("received", "order_amount"):
+        unsigned = _turned(values[name], back)
+        if min(unsigned) < 0:
+            raise IrregularError(
+                "line.amount_sign",
+                _("Column %(name)s: a payment is positive and a refund negative.") % {"name": _name_of(name)},
+            )
+    return unsigned
 
 
 def _name_of(column: str) -> str:

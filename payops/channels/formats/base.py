@@ -489,11 +489,11 @@ class Reader:
 
     # -- for subclasses -----------------------------------------------------------------------------------------
 
-    def convert(self, numbers: Sequence[int], columns: list[Sequence[bytes]]) -> Batch:
+    def convert(self, numbers: Sequence[int], columns: Sequence[Sequence[bytes]]) -> Batch:
         """Columns of raw cells to a batch; IrregularError when any row of them cannot be read."""
         raise NotImplementedError
 
-    def convert_all(self, numbers: Sequence[int], columns: list[Sequence[bytes]]) -> Iterator[Batch]:
+    def convert_all(self, numbers: Sequence[int], columns: Sequence[Sequence[bytes]]) -> Iterator[Batch]:
         """Convert, halving the rows until each unreadable one stands alone and is set aside as a bad line."""
         try:
             batch = self.convert(numbers, columns)

@@ -36,8 +36,26 @@ def show_hundredths(value: int) -> str:
     return f"{sign}{abs(value) // 100}.{abs(value) % 100:02d}"
 
 
+class Grid(Sequence[Sequence[bytes]]):
+    """Columns of a block whose cells lie in one list, row by row with `step` between rows; cut out when asked for."""
+
+    def __init__(self, cells: list[bytes], width: int, step: int) -> None:
+        self._cells = cells
+        self._width = width
+        self._step = step
+
+    def __len__(self) -> int:
+        return self._width
+
+    def __getitem__(self, index: int) -> list[bytes]:  # type: ignore[override]
+        if not 0 <= index < self._width:
+            raise IndexError(index)
+        return self._cells[index :: self._step]
+
+
 # Two decimals and nothing else, one value a line; possessive, so that a long column costs no backtracking stack.
 _TWO_DECIMALS: Final = re.compile(rb"(?:[0-9]{1,15}\.[0-9]{2}\n)*+")
+_SIGNED_TWO_DECIMALS: Final = re.compile(rb"(?:-?[0-9]{1,15}\.[0-9]{2}\n)*+")
 _FIVE_DECIMALS: Final = re.compile(rb"(?:-?[0-9]{1,15}\.[0-9]{2}000\n)*+")
 _AMOUNT: Final = re.compile(rb"(-?)([0-9]{1,15})(?:\.([0-9]{1,12}))?")
 
@@ -79,6 +97,17 @@ def amount_column(name: str, cells: Sequence[bytes]) -> list[int]:
     return [hundredths(cell, name, signed=False) for cell in cells]
 
 
+def signed_column(name: str, cells: Sequence[bytes]) -> list[int]:
+    """A column of amounts that may be negative, in hundredths."""
+    text = b"\n".join(cells) + b"\n"
+    if _SIGNED_TWO_DECIMALS.fullmatch(text):
+        values = list(map(int, text.replace(b".", b"").split()))
+        if len(values) == len(cells):
+            return values
+    table = amount_table([(name, cells)], signed=True)
+    return list(map(table.__getitem__, cells))
+
+
 def fee_column(name: str, cells: Sequence[bytes]) -> list[int]:
     """A column of signed fees in hundredths, printed with five decimals of which only two count."""
     text = b"\n".join(cells) + b"\n"
@@ -89,11 +118,12 @@ def fee_column(name: str, cells: Sequence[bytes]) -> list[int]:
     return [hundredths(cell, name, signed=True) for cell in cells]
 
 
-def sparse_amounts(name: str, cells: Sequence[bytes]) -> list[int]:
-    """A column of unsigned amounts most of which are 0.00."""
+def sparse_amounts(name: str, cells: Sequence[bytes], *, signed: bool = False) -> list[int]:
+    """A column of amounts most of which are 0.00."""
     values = [0] * len(cells)
-    for i, cell in [(i, cell) for i, cell in enumerate(cells) if cell != b"0.00"]:
-        values[i] = hundredths(cell, name, signed=False)
+    if cells.count(b"0.00") != len(cells):
+        for i, cell in [(i, cell) for i, cell in enumerate(cells) if cell != b"0.00"]:
+            values[i] = hundredths(cell, name, signed=signed)
     return values
 
 

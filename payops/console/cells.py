@@ -160,7 +160,7 @@ def yes_no(value: bool, yes: Any, no: Any, *, good: bool = True) -> Cell:
     return Cell(yes if value else no, tone="success" if value == good else "danger")
 
 
-def link(name: str, *args: Any, **query: Any) -> str:
+def link(name: str, /, *args: Any, **query: Any) -> str:
     """An address of the console with its query."""
     from urllib.parse import urlencode
 

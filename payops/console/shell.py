@@ -62,7 +62,9 @@ def view(permission: str) -> Callable[[Callable[..., HttpResponseBase]], Callabl
                     raise Http404(str(error)) from error
                 return page(request, "console/refused.html", {"error": error}, title=str(error.message), status=400)
 
-        return permission_required(permission)(require_safe(guarded))
+        protected = permission_required(permission)(require_safe(guarded))
+        protected.methods = ("GET", "HEAD")  # type: ignore[attr-defined]
+        return protected
 
     return decorate
 
@@ -83,7 +85,9 @@ def action(permission: str, *, methods: tuple[str, ...] = ("POST",)) -> Callable
                 messages.error(request, str(error))
                 return redirect(came_from(request))
 
-        return permission_required(permission)(require_http_methods(list(methods))(guarded))
+        protected = permission_required(permission)(require_http_methods(list(methods))(guarded))
+        protected.methods = methods  # type: ignore[attr-defined]
+        return protected
 
     return decorate
 

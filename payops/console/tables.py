@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable
 
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
 from payops.channels.models import BillFile, BillLine
 from payops.console import cells
@@ -12,6 +14,7 @@ from payops.console.cells import Cell, Column, Table, link
 from payops.core.models import JobRun
 from payops.discrepancies.models import Discrepancy
 from payops.discrepancies.selectors import reference_day
+from payops.merchants.models import Collection
 from payops.orders.choices import Kind
 from payops.settlement.models import ClearingItem, Payout, SettlementSheet
 
@@ -76,38 +79,33 @@ def case_columns() -> list[Column]:
         Column(_("Difference"), "c-amount"),
         Column(_("In suspense"), "c-amount"),
         Column(_("Suggested action")),
-        Column(_("Owner")),
+        Column(pgettext("case", "Owner")),
     ]
 
 
-def case_rows(cases: Iterable[Discrepancy]) -> list[list[Cell]]:
-    """Cases with their age; `contract`, `merchant` and `owner` are expected to be there already."""
-    today = reference_day()
-    rows = []
-    for case in cases:
-        age = max(0, (today - case.business_date).days)
-        escalated = cells.badge("escalated", _("%d days, escalated") % age, tone="danger")
-        rows.append(
-            [
-                cells.number(case.case_no, link("case_detail", case.pk)),
-                cells.text(case.get_kind_display(), note=case.get_reason_code_display()),
-                cells.state(case),
-                cells.text(case.contract.code if case.contract else "–"),
-                cells.date(case.business_date),
-                escalated if case.escalated_at and case.is_open else cells.count(age),
-                cells.text(case.merchant.merchant_no if case.merchant else "–"),
-                cells.money(case.amount, case.currency, signed=True),
-                cells.money(case.suspense, case.currency, signed=True),
-                cells.text(case.get_suggested_action_display() or "–"),
-                cells.text(case.owner.username if case.owner else "–"),
-            ]
-        )
-    return rows
+def case_row(case: Discrepancy, today: dt.date) -> list[Cell]:
+    """One case with its age on `today`; `contract`, `merchant` and `owner` are expected to be there already."""
+    age = max(0, (today - case.business_date).days)
+    escalated = cells.badge("escalated", _("%d days, escalated") % age, tone="danger")
+    return [
+        cells.number(case.case_no, link("case_detail", case.pk)),
+        cells.text(case.get_kind_display(), note=case.get_reason_code_display()),
+        cells.state(case),
+        cells.text(case.contract.code if case.contract else "–"),
+        cells.date(case.business_date),
+        escalated if case.escalated_at and case.is_open else cells.count(age),
+        cells.text(case.merchant.merchant_no if case.merchant else "–"),
+        cells.money(case.amount, case.currency, signed=True),
+        cells.money(case.suspense, case.currency, signed=True),
+        cells.text(case.get_suggested_action_display() or "–"),
+        cells.text(case.owner.username if case.owner else "–"),
+    ]
 
 
 def case_table(cases: Iterable[Discrepancy], *, title: str = "") -> Table:
     """Cases."""
-    return Table(case_columns(), case_rows(cases), title=title, empty=_("There are no cases."))
+    today = reference_day()
+    return Table(case_columns(), [case_row(case, today) for case in cases], title=title, empty=_("There are no cases."))
 
 
 def file_columns() -> list[Column]:
@@ -179,7 +177,9 @@ def item_row(item: ClearingItem) -> list[Cell]:
         cells.text(item.contract.code),
         cells.text(item.merchant.merchant_no, link("merchant", item.merchant.merchant_no)),
         cells.text(item.get_kind_display()),
-        cells.text(item.get_collection_display()),
+        cells.text(
+            pgettext("collection", "Net") if item.collection == Collection.NET else pgettext("collection", "Gross")
+        ),
         cells.count(item.count),
         cells.money(item.amount),
         cells.money(item.discount),
@@ -259,8 +259,7 @@ def payout_columns() -> list[Column]:
         Column(_("Amount"), "c-amount"),
         Column(_("Sheet")),
         Column(_("Batch")),
-        Column(_("Sent")),
-        Column(_("Finished")),
+        Column(_("Sent, finished")),
         Column(_("Reason")),
     ]
 
@@ -278,8 +277,7 @@ def payout_row(payout: Payout) -> list[Cell]:
         cells.money(payout.amount, payout.currency),
         cells.number(payout.sheet.sheet_no, link("sheet", payout.sheet_id)),
         cells.number(payout.batch.batch_no, link("payout_batch", payout.batch_id)),
-        cells.moment(payout.sent_at),
-        cells.moment(payout.finished_at),
+        cells.between(payout.sent_at, payout.finished_at),
         Cell(payout.failure_reason or payout.failure_code, css="c-wrap" if payout.failure_reason else ""),
     ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import messages
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
@@ -13,6 +14,7 @@ from django.utils.translation import gettext as _
 
 from payops.approvals import services
 from payops.approvals.models import ApprovalRequest, RequestStatus
+from payops.approvals.registry import action_get
 from payops.approvals.selectors import describe, may_decide, pending_for, pending_made_by, requests_for
 from payops.console import cells
 from payops.console.cells import Cell, Column, Table, link
@@ -182,10 +184,17 @@ def _vouchers(found: ApprovalRequest) -> list[Any]:
 # --- decisions --------------------------------------------------------------------------------------------------------
 
 
+def _require_checker(request: HttpRequest, found: ApprovalRequest) -> None:
+    """403 for whoever could never decide this request, whatever state it is in."""
+    if not request.user.may(action_get(found.action).permission_for(found.tier)):
+        raise PermissionDenied(_("Your role does not allow this."))
+
+
 @action("approvals.view")
 def approval_approve(request: HttpRequest, approval_id: int) -> HttpResponse:
     """Approve and execute; the service knows who may, and does it once."""
     found = _request_or_404(request, approval_id)
+    _require_checker(request, found)
     services.request_approve(request_id=found.pk, checker=request.user, note=request.POST.get("note", "")[:2000])
     messages.success(request, _("Request #%d is approved and done.") % found.pk)
     return redirect(link("approval", found.pk))
@@ -195,6 +204,7 @@ def approval_approve(request: HttpRequest, approval_id: int) -> HttpResponse:
 def approval_reject(request: HttpRequest, approval_id: int) -> HttpResponse:
     """Reject, with a note for the maker."""
     found = _request_or_404(request, approval_id)
+    _require_checker(request, found)
     services.request_reject(request_id=found.pk, checker=request.user, note=request.POST.get("note", "")[:2000])
     messages.success(request, _("Request #%d is rejected.") % found.pk)
     return redirect(link("approval", found.pk))
@@ -204,6 +214,8 @@ def approval_reject(request: HttpRequest, approval_id: int) -> HttpResponse:
 def approval_withdraw(request: HttpRequest, approval_id: int) -> HttpResponse:
     """Take one's own request back."""
     found = _request_or_404(request, approval_id)
+    if found.maker_id != request.user.pk:
+        raise PermissionDenied(_("Only its maker withdraws a request."))
     services.request_withdraw(request_id=found.pk, maker=request.user, note=request.POST.get("note", "")[:2000])
     messages.success(request, _("Request #%d is withdrawn.") % found.pk)
     return redirect(link("approval", found.pk))

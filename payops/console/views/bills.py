@@ -247,7 +247,9 @@ def bill_file_download(request: HttpRequest, bill_file_id: int) -> HttpResponseB
 def bill_file_upload(request: HttpRequest) -> HttpResponse:
     """Receive a bill by hand; it is read by a worker."""
     initial = {"contract": request.GET.get("contract"), "channel_date": request.GET.get("date")}
-    form = BillUploadForm(request.POST or None, request.FILES or None, initial=initial)
+    form = BillUploadForm(initial=initial)
+    if request.method == "POST":
+        form = BillUploadForm(request.POST, request.FILES)
     if request.method == "POST" and form.is_valid():
         data = form.cleaned_data
         file = bill_receive(

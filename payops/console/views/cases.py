@@ -12,6 +12,7 @@ from django.urls import path
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
 from payops.approvals.selectors import may_decide
 from payops.console import cells
@@ -20,7 +21,7 @@ from payops.console.filters import CaseFilter
 from payops.console.forms import ProposeForm
 from payops.console.lists import list_page
 from payops.console.shell import action, page, view
-from payops.console.tables import case_columns, case_rows, kind_label
+from payops.console.tables import case_columns, case_row, kind_label
 from payops.console.vouchers import voucher_table, vouchers_by_id, vouchers_of
 from payops.core.errors import PayopsError
 from payops.core.formatting import money
@@ -36,6 +37,7 @@ from payops.discrepancies.selectors import (
     fingerprint,
     history_of,
     is_waiting,
+    reference_day,
 )
 from payops.discrepancies.services.params import prefill
 
@@ -51,12 +53,13 @@ def case_list(request: HttpRequest) -> HttpResponseBase:
     filters = CaseFilter(data, queryset=_by_age(request, data.get("age", "")), request=request)
     filters.form.fields["age"].choices = [("", _("All")), *((b.label, b.label) for b in ageing())]
     may_propose = request.user.may("cases.propose")
+    today = reference_day()
     return list_page(
         request,
         title=_("Cases"),
         filters=filters,
         columns=case_columns(),
-        row=lambda case: case_rows([case])[0],
+        row=lambda case: case_row(case, today),
         export_name="cases",
         empty=_("There are no such cases."),
         selectable=may_propose,
@@ -170,7 +173,7 @@ def _facts(case: Discrepancy) -> list[tuple[str, Cell]]:
         (_("Age in days"), cells.text(age_in_days(case) if case.is_open else "–")),
         (_("Merchant"), cells.text(str(merchant), link("merchant", merchant.merchant_no)) if merchant else Cell("–")),
         (_("Suggested action"), cells.text(case.get_suggested_action_display() or "–")),
-        (_("Owner"), cells.text(case.owner.display_name if case.owner else "–")),
+        (pgettext("case", "Owner"), cells.text(case.owner.display_name if case.owner else "–")),
         (_("Opened"), cells.moment(case.opened_at)),
         (_("Closed"), cells.moment(case.closed_at)),
     ]
@@ -241,7 +244,7 @@ def _other_facts(case: Discrepancy) -> list[tuple[str, Cell]]:
     if receipt:
         facts += [
             (_("Due by the bill"), cells.money(receipt.get("due"), case.currency)),
-            (_("Received"), cells.money(receipt.get("received"), case.currency)),
+            (pgettext("money", "Received"), cells.money(receipt.get("received"), case.currency)),
             (_("Due date"), cells.text(receipt.get("due_date", ""))),
         ]
         if case.contract:

@@ -121,7 +121,7 @@ def bank_line(request: HttpRequest, bank_line_id: int) -> HttpResponseBase:
 @action("receipts.upload", methods=("GET", "POST"))
 def receipts_upload(request: HttpRequest) -> HttpResponse:
     """Take in a file of bank receipts; faults are listed with their lines and nothing of a refused file is kept."""
-    form = ReceiptsUploadForm(request.POST or None, request.FILES or None)
+    form = ReceiptsUploadForm(request.POST, request.FILES) if request.method == "POST" else ReceiptsUploadForm()
     tables = []
     if request.method == "POST" and form.is_valid():
         file = form.cleaned_data["file"]

@@ -348,7 +348,7 @@ def intake(request: HttpRequest, intake_id: int) -> HttpResponseBase:
 @action("orders.upload", methods=("GET", "POST"))
 def intake_upload(request: HttpRequest) -> HttpResponse:
     """Take in a file of the payment core, read by a worker."""
-    form = OrdersUploadForm(request.POST or None, request.FILES or None)
+    form = OrdersUploadForm(request.POST, request.FILES) if request.method == "POST" else OrdersUploadForm()
     if request.method == "POST" and form.is_valid():
         file = form.cleaned_data["file"]
         job = intake_enqueue(stream=file, name=file.name, user=request.user.get_username())

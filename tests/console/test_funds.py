@@ -1,0 +1,80 @@
+"""The bank's lines and the channels' receipts in the console."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from django.core.files.uploadedfile import SimpleUploadedFile
+
+from payops.channels.models import BankLine
+from payops.dayend.sample.plan import RESERVE_ACCOUNT
+from payops.reconciliation.models import ChannelReceipt
+from tests.console.conftest import MON, Books, address, text_of
+
+Read = Callable[..., str]
+HEADER = "bank_account,value_date,bank_reference,counterparty,memo,direction,amount,currency,balance\n"
+
+
+def upload(books: Books, rows: str, **options: bool):
+    file = SimpleUploadedFile("statement.csv", (HEADER + rows).encode())
+    return books.client("alice").post(address("receipts_upload"), {"file": file}, **options)
+
+
+def test_a_settlement_leads_to_its_channel_day_and_voucher(books: Books, read: Read) -> None:
+    line = BankLine.objects.filter(kind="settlement").order_by("id").first()
+    text = read("carol", "bank_line", line.pk)
+    assert address("voucher", line.voucher_id) in text
+    assert line.contract.code in text
+
+
+def test_a_payout_line_leads_to_its_payout(books: Books, read: Read) -> None:
+    line = BankLine.objects.filter(kind="payout").order_by("id").first()
+    assert line.payout_no in read("bob", "bank_line", line.pk)
+
+
+def test_a_channel_day_shows_due_received_and_the_lines_between(books: Books, read: Read) -> None:
+    receipt = ChannelReceipt.objects.filter(channel_date=MON, contract__code="WECHAT").get()
+    text = read("carol", "receipt", receipt.pk)
+    assert f"{receipt.due / 100:,.2f}" in text
+    for line in BankLine.objects.filter(contract=receipt.contract, channel_date=MON):
+        assert address("bank_line", line.pk) in text
+
+
+def test_uploaded_receipts_become_lines(books: Books) -> None:
+    upload(books, f"{RESERVE_ACCOUNT},2026-11-18,NEW-1,Somebody,gift,in,12.34,CNY,\n")
+    assert BankLine.objects.get(reference="NEW-1").amount == 1234
+
+
+def test_a_receipt_with_three_decimals_is_refused_with_its_line(books: Books) -> None:
+    response = upload(books, f"{RESERVE_ACCOUNT},2026-11-18,NEW-1,Somebody,gift,in,12.345,CNY,\n")
+    assert response.status_code == 400
+    assert "12.345" in text_of(response)
+    assert not BankLine.objects.filter(reference="NEW-1").exists()
+
+
+def test_a_file_that_is_none_is_refused_in_words(books: Books) -> None:
+    file = SimpleUploadedFile("statement.csv", b"\x00\x01\x02" * 1000)
+    response = books.client("alice").post(address("receipts_upload"), {"file": file}, follow=True)
+    assert "c-message-error" in text_of(response)
+
+
+def test_new_lines_are_identified_on_request_and_the_unknown_becomes_a_case(books: Books, read: Read) -> None:
+    upload(books, f"{RESERVE_ACCOUNT},2026-11-18,NEW-1,Somebody,gift,in,12.34,CNY,\n")
+    assert "Identify the new lines" in read("alice", "bank_line_list")
+    books.client("alice").post(address("funds_match"))
+    line = BankLine.objects.get(reference="NEW-1")
+    assert line.state == "unidentified"
+    assert "Unidentified bank line" in read("alice", "bank_line", line.pk)
+
+
+def test_finance_uploads_no_receipts(books: Books, read: Read) -> None:
+    assert "Upload bank receipts" not in read("bob", "bank_line_list")
+    assert books.client("bob").get(address("receipts_upload")).status_code == 403
+
+
+def test_the_list_needs_the_same_few_queries_however_long_it_is(
+    books: Books, django_assert_max_num_queries: Callable[..., object]
+) -> None:
+    client = books.client("alice")
+    with django_assert_max_num_queries(14):
+        client.get(address("bank_line_list"))

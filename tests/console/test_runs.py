@@ -1,0 +1,97 @@
+"""Runs in the console: the figures of a run, and the way from each to its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from payops.core.models import JobRun
+from payops.reconciliation.models import ReconResult, ReconRun
+from tests.console.conftest import MON, Books, address, text_of
+
+Read = Callable[..., str]
+
+
+def a_run() -> ReconRun:
+    """A current run with differences."""
+    return ReconResult.objects.filter(run__is_current=True).order_by("run_id").first().run
+
+
+def test_the_list_shows_each_run_with_both_totals(books: Books, read: Read) -> None:
+    text = read("alice", "run_list", date=MON)
+    for run in ReconRun.objects.filter(channel_date=MON):
+        assert address("run", run.pk) in text
+        assert f"{run.own_amount / 100:,.2f}" in text
+
+
+def test_the_list_filters_by_channel(books: Books, read: Read) -> None:
+    text = read("alice", "run_list", date=MON, contract="WECHAT")
+    wanted = ReconRun.objects.get(channel_date=MON, contract__code="WECHAT", is_current=True)
+    other = ReconRun.objects.get(channel_date=MON, contract__code="ALIPAY", is_current=True)
+    assert address("run", wanted.pk) in text
+    assert address("run", other.pk) not in text
+
+
+def test_a_filter_that_is_no_date_says_so_and_shows_nothing(books: Books) -> None:
+    response = books.client("alice").get(address("run_list", date="yesterday"))
+    assert response.status_code == 200
+    assert "Enter a valid date" in text_of(response)
+    assert "/console/runs/1" not in text_of(response)
+
+
+def test_a_run_shows_its_equation_and_that_it_agrees(books: Books, read: Read) -> None:
+    run = a_run()
+    text = read("carol", "run", run.pk)
+    assert "Channel total: agrees" in text
+    assert f"{run.channel_amount / 100:,.2f}" in text
+
+
+def test_a_run_links_every_difference_to_its_transaction_line_and_case(books: Books, read: Read) -> None:
+    run = a_run()
+    text = read("alice", "run", run.pk)
+    for result in run.result_rows.order_by("id")[:50]:
+        if result.transaction_id:
+            assert address("transaction", result.transaction_id) in text
+        if result.bill_line_id:
+            assert address("bill_line", result.bill_line_id) in text
+        if result.case_id:
+            assert address("case_detail", result.case_id) in text
+
+
+def test_a_result_tile_filters_the_rows_below(books: Books, read: Read) -> None:
+    run = a_run()
+    kind = run.result_rows.order_by("id").first().kind
+    text = read("alice", "run", run.pk, kind=kind)
+    shown = run.result_rows.filter(kind=kind)
+    others = run.result_rows.exclude(kind=kind).exclude(match_key__in=shown.values("match_key"))
+    assert all(row.match_key in text for row in shown[:50])
+    assert not any(row.match_key in text for row in others)
+
+
+def test_operations_start_a_run_again_as_a_job(books: Books) -> None:
+    run = a_run()
+    response = books.client("alice").post(address("run_start", run.pk))
+    job = JobRun.objects.order_by("-id").first()
+    assert (job.kind, job.params["channel"]) == ("reconciliation.run", run.contract.code)
+    assert response.url == address("job", job.pk)
+
+
+def test_only_operations_are_offered_to_run_again(books: Books, read: Read) -> None:
+    run = a_run()
+    assert "Run again" in read("alice", "run", run.pk)
+    assert "Run again" not in read("bob", "run", run.pk)
+
+
+def test_the_list_of_runs_needs_the_same_few_queries_however_many_there_are(
+    books: Books, django_assert_max_num_queries: Callable[..., object]
+) -> None:
+    client = books.client("alice")
+    with django_assert_max_num_queries(14):
+        client.get(address("run_list"))
+
+
+def test_open_items_are_the_ones_a_next_run_tries_again(books: Books, read: Read) -> None:
+    from payops.reconciliation.selectors import open_items
+
+    text = read("alice", "open_item_list")
+    for item in open_items()[:40]:
+        assert item.match_key in text

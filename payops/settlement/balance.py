@@ -12,8 +12,6 @@ from typing import Any
 from django.db import transaction
 from django.db.models import F, Sum
 
-from payops.accounts.choices import AccountStatus
-from payops.accounts.models import Account
 from payops.channels.models import ChannelContract
 from payops.core.locks import xact_lock
 from payops.merchants.models import AccountState, MerchantStatus, SettlementTerms
@@ -22,9 +20,7 @@ from payops.settlement.choices import SheetState
 from payops.settlement.clearing import LOCK
 from payops.settlement.equation import Equation, equation_of
 from payops.settlement.models import BalanceCheck, ClearedDay, ClearingItem, SettlementSheet
-from payops.settlement.sheets import SETTLEMENT_ACCOUNT, sheet_total
-
-_MAY_BE_PAID = (AccountStatus.NORMAL, AccountStatus.DEBIT_ONLY)
+from payops.settlement.sheets import available_of, sheet_total
 
 
 def balance_check_run(*, day: dt.date) -> list[dict[str, Any]]:
@@ -120,7 +116,7 @@ def _decide(drafts: Any) -> None:
             "merchant_id", "minimum_amount"
         )
     )
-    available = _available([sheet.merchant.merchant_no for sheet in sheets])
+    available = available_of([sheet.merchant.merchant_no for sheet in sheets])
     for sheet in sheets:
         total = sheet_total(sheet)
         if total <= 0 or total < minimums.get(sheet.merchant_id, 0):
@@ -138,13 +134,3 @@ def _decide(drafts: Any) -> None:
 def _is_held(sheet: SettlementSheet) -> bool:
     account = sheet.settlement_account
     return sheet.merchant.status == MerchantStatus.HELD or account is None or account.state != AccountState.ACTIVE
-
-
-def _available(merchant_nos: list[str]) -> dict[str, int]:
-    """What each merchant's settlement account may pay: nothing while restricted, never frozen money. Minor units."""
-    accounts = Account.objects.filter(
-        subject__code=SETTLEMENT_ACCOUNT, owner_kind="merchant", owner_no__in=merchant_nos, status__in=_MAY_BE_PAID
-    )
-    return {
-        number: balance - frozen for number, balance, frozen in accounts.values_list("owner_no", "balance", "frozen")
-    }

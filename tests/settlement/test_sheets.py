@@ -16,6 +16,7 @@ from payops.merchants.models import CycleUnit, SettlementAccount
 from payops.merchants.services import TermsData, merchant_set_status, settlement_account_flag, settlement_terms_set
 from payops.settlement.models import ClearingItem, SettlementSession, SettlementSheet
 from payops.settlement.selectors import sheet_total, sheets_for_user
+from payops.statements.selectors import contents_of
 from tests.settlement.books import TUESDAY, Books
 
 WEDNESDAY = TUESDAY + dt.timedelta(days=1)
@@ -195,6 +196,107 @@ def test_a_stopped_account_holds_the_sheet(books: Books) -> None:
     books.pay("1", "100.00", TUESDAY)
     books.plain_day(TUESDAY)
     assert books.sheet(books.a, WEDNESDAY).state == "held"
+
+
+# --- money that waits -------------------------------------------------------------------------------------------------
+
+
+def _held_on_wednesday(books: Books) -> SettlementSheet:
+    """99.40 that could not be paid, and no sale since."""
+    settlement_account_flag(account=SettlementAccount.objects.get(merchant=books.a), reason="returned")
+    books.pay("1", "100.00", TUESDAY)
+    books.plain_day(TUESDAY)
+    return books.sheet(books.a, WEDNESDAY)
+
+
+def test_carried_money_is_paid_without_a_new_sale_once_there_is_an_account(books: Books) -> None:
+    held = _held_on_wednesday(books)
+    books.account(books.a, "6222020000009999")
+    books.plain_day(WEDNESDAY)
+    sheet = books.sheet(books.a, THURSDAY)
+    assert (sheet.state, sheet.count, _terms(sheet)) == ("ready", 0, (0, 0, 9940, 0, 9940, 0))
+    held.refresh_from_db()
+    assert held.carried_to == sheet
+
+
+def test_money_that_cannot_be_paid_makes_no_sheet_day_by_day(books: Books) -> None:
+    _held_on_wednesday(books)
+    books.plain_day(WEDNESDAY)
+    assert not SettlementSheet.objects.filter(pay_date=THURSDAY).exists()
+
+
+def test_carried_money_below_the_minimum_waits(books: Books) -> None:
+    settlement_terms_set(merchant=books.a, data=TermsData(minimum_amount=15000))
+    books.pay("1", "100.00", TUESDAY)
+    books.plain_day(TUESDAY)
+    books.plain_day(WEDNESDAY)
+    assert not SettlementSheet.objects.filter(pay_date=THURSDAY).exists()
+
+
+def test_carried_money_of_working_day_terms_is_not_paid_on_a_saturday(db: None) -> None:
+    thursday = FRIDAY_BEFORE - dt.timedelta(days=1)
+    books = Books(thursday)
+    settlement_terms_set(merchant=books.a, data=TermsData(minimum_amount=15000))
+    books.pay("1", "100.00", thursday)
+    books.plain_day(thursday)
+    settlement_terms_set(merchant=books.a, data=TermsData(minimum_amount=0))
+    for day in range(3):
+        books.plain_day(FRIDAY_BEFORE + dt.timedelta(days=day))
+    paid = SettlementSheet.objects.filter(payout_amount__gt=0)
+    assert [sheet.pay_date.isoformat() for sheet in paid] == ["2026-11-16"]
+
+
+def test_a_payout_that_came_back_is_paid_again_without_a_new_sale(books: Books) -> None:
+    books.pay("1", "100.00", TUESDAY)
+    books.plain_day(TUESDAY)
+    sheet = books.sheet(books.a, WEDNESDAY)
+    books.paid_out(sheet)
+    owners = {"merchant": "M-A", "bank": "RSV"}
+    ledger.post(ledger.Posting(Event.PAYOUT_RETURNED, "test", 1, {"P": 9940}, owners, WEDNESDAY))
+    SettlementSheet.objects.filter(pk=sheet.pk).update(state="returned", carry_out=9940)
+    books.plain_day(WEDNESDAY)
+    assert _terms(books.sheet(books.a, THURSDAY)) == (0, 0, 9940, 0, 9940, 0)
+
+
+def test_money_of_a_sheet_about_to_be_paid_does_not_wait(books: Books) -> None:
+    books.pay("1", "100.00", TUESDAY)
+    books.plain_day(TUESDAY)
+    books.plain_day(WEDNESDAY)
+    assert SettlementSheet.objects.count() == 1
+
+
+# --- recoveries -------------------------------------------------------------------------------------------------------
+
+
+def _owes(books: Books, amount: int) -> None:
+    owners = {"merchant": "M-A", "channel": "WECHAT"}
+    ledger.post(ledger.Posting(Event.RECOVER_RECEIVABLE, "test", 1, {"D": amount}, owners, TUESDAY))
+
+
+def test_what_a_merchant_owes_is_collected_before_it_is_paid(books: Books) -> None:
+    _owes(books, 3000)
+    books.pay("1", "100.00", TUESDAY)
+    books.plain_day(TUESDAY)
+    assert _terms(books.sheet(books.a, WEDNESDAY)) == (9940, -3000, 0, 0, 6940, 0)
+    assert books.settlement(books.a) == 6940
+    assert account_get("112203", "merchant", "M-A").balance == 0
+
+
+def test_no_more_is_collected_than_there_is(books: Books) -> None:
+    _owes(books, 30_000)
+    books.pay("1", "100.00", TUESDAY)
+    books.plain_day(TUESDAY)
+    sheet = books.sheet(books.a, WEDNESDAY)
+    assert (sheet.state, _terms(sheet)) == ("carried", (9940, -9940, 0, 0, 0, 0))
+    assert account_get("112203", "merchant", "M-A").balance == 30_000 - 9940
+
+
+def test_what_is_collected_stands_on_the_statement_of_its_sheet(books: Books) -> None:
+    _owes(books, 3000)
+    books.pay("1", "100.00", TUESDAY)
+    books.plain_day(TUESDAY)
+    (content,) = contents_of([books.sheet(books.a, WEDNESDAY)])
+    assert [(row.event, row.amount) for row in content.movements] == [(Event.RECOVERY_COLLECTED, -3000)]
 
 
 def test_settling_twice_makes_one_sheet(books: Books) -> None:

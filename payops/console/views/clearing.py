@@ -133,9 +133,9 @@ def merchant_cell(merchant: Merchant) -> Cell:
 
 
 @view("settlement.view")
-def clearing(request: HttpRequest, sheet_id: int) -> HttpResponseBase:
+def clearing(request: HttpRequest, clearing_id: int) -> HttpResponseBase:
     """What one merchant is owed by one session, and the items it is the sum of."""
-    sheet = ClearingSheet.objects.select_related("session", "merchant").filter(pk=sheet_id).first()
+    sheet = ClearingSheet.objects.select_related("session", "merchant").filter(pk=clearing_id).first()
     if sheet is None:
         raise Http404
     items = sheet.items.select_related("contract", "merchant", "settlement_sheet")
@@ -344,7 +344,7 @@ def _encoded(lines: Iterator[str]) -> Iterator[bytes]:
 
 urlpatterns = [
     path("settlement/clearing/", clearing_list, name="clearing_list"),
-    path("settlement/clearing/<int:sheet_id>/", clearing, name="clearing"),
+    path("settlement/clearing/<int:clearing_id>/", clearing, name="clearing"),
     path("settlement/items/", clearing_item_list, name="clearing_item_list"),
     path("settlement/items/<int:item_id>/", clearing_item, name="clearing_item"),
 ]

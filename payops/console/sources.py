@@ -16,7 +16,7 @@ from payops.console.cells import Cell, link
 from payops.discrepancies.models import CaseAction
 from payops.orders.models import Transaction
 from payops.reconciliation.models import ReceiptDifference, RunVoucher
-from payops.settlement.models import ClearingItem, Payout
+from payops.settlement.models import ClearingItem, Payout, SettlementSheet
 
 Source = tuple[str, int]
 
@@ -28,6 +28,7 @@ SOURCE_LABELS: dict[str, Any] = {
     "case_action": _("Case action"),
     "clearing_item": _("Clearing item"),
     "payout": _("Payout"),
+    "settlement_sheet": _("Settlement sheet"),
 }
 """What each kind of source document is called."""
 
@@ -62,6 +63,10 @@ def _of_payout(row: Payout) -> tuple[str, str]:
     return row.payout_no, link("payout", row.pk)
 
 
+def _of_sheet(row: SettlementSheet) -> tuple[str, str]:
+    return row.sheet_no, link("sheet", row.pk)
+
+
 _PAGES: dict[str, tuple[type[Model], tuple[str, ...], Callable[[Any], tuple[str, str]]]] = {
     "transaction": (Transaction, (), _of_transaction),
     "recon_run_voucher": (RunVoucher, ("run__contract",), _of_run_voucher),
@@ -70,6 +75,7 @@ _PAGES: dict[str, tuple[type[Model], tuple[str, ...], Callable[[Any], tuple[str,
     "case_action": (CaseAction, ("case",), _of_case_action),
     "clearing_item": (ClearingItem, ("merchant", "contract"), _of_clearing_item),
     "payout": (Payout, (), _of_payout),
+    "settlement_sheet": (SettlementSheet, (), _of_sheet),
 }
 
 

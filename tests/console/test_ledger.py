@@ -18,6 +18,7 @@ from payops.accounts.services import posting_rule_create
 from payops.console.sources import SOURCE_LABELS, source_cells
 from payops.core.formatting import money
 from payops.core.ids import day_of
+from payops.settlement.models import SettlementSheet
 from tests.console.conftest import MON, TUE, Books, address
 
 Read = Callable[..., str]
@@ -195,6 +196,12 @@ def test_every_kind_of_document_leads_to_its_page(books: Books) -> None:
     for (kind, _number), cell in found.items():
         assert kind in SOURCE_LABELS
         assert books.client("carol").get(cell.url).status_code == 200, kind
+
+
+def test_a_sheet_that_collected_a_recovery_is_a_document_too(books: Books) -> None:
+    sheet = SettlementSheet.objects.first()
+    cell = source_cells([("settlement_sheet", sheet.pk)])["settlement_sheet", sheet.pk]
+    assert (cell.text, cell.url) == (sheet.sheet_no, address("sheet", sheet.pk))
 
 
 def test_a_document_nobody_knows_stays_words(books: Books) -> None:

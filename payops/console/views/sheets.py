@@ -25,6 +25,7 @@ from payops.console.tables import (
     sheet_row,
 )
 from payops.console.views.clearing import merchant_cell
+from payops.console.vouchers import voucher_table, vouchers_of
 from payops.settlement.choices import SheetState
 from payops.settlement.models import (
     ClearingItem,
@@ -32,7 +33,7 @@ from payops.settlement.models import (
     SettlementSheet,
 )
 from payops.settlement.selectors import last_checks, sheet_total
-from payops.settlement.sheets import SETTLEMENT_ACCOUNT
+from payops.settlement.sheets import SETTLEMENT_ACCOUNT, SHEET_SOURCE
 from payops.statements.models import Statement
 from payops.statements.selectors import contents_of
 from payops.statements.services import statement_file
@@ -92,6 +93,9 @@ def sheet(request: HttpRequest, sheet_id: int) -> HttpResponseBase:
         tables.append(item_table(withheld, title=_("Withheld items")))
     if content.movements:
         tables.append(_movement_table(content.movements))
+    booked = vouchers_of([(SHEET_SOURCE, found.pk)], found.session.own_date)
+    if booked:
+        tables.append(voucher_table(booked))
     tables += [_payout_table(found), _check_table([*content.items, *content.withheld]), _statement_table(found)]
     context = {
         "parent_title": _("Settlement sheets"),

@@ -8,8 +8,8 @@ from django.utils.translation import pgettext_lazy
 class CaseKind(models.TextChoices):
     """What kind of difference it is: the result kinds of DOMAIN 7.2 that open a case, and those of the bank."""
 
-    OWN_ONLY = "own_only", _("Own only (shortage)")
-    CHANNEL_ONLY = "channel_only", _("Channel only (surplus)")
+    OWN_ONLY = "own_only", _("Own only")
+    CHANNEL_ONLY = "channel_only", _("Channel only")
     AMOUNT = "amount_mismatch", _("Amount mismatch")
     FEE = "fee_mismatch", _("Fee mismatch")
     STATUS = "status_mismatch", _("Status mismatch (lost order)")

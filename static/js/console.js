@@ -23,8 +23,11 @@ document.addEventListener("submit", (event) => {
   }
 });
 
-window.addEventListener("pageshow", () => {
+window.addEventListener("pageshow", (event) => {
+  // Only a page that comes back from the browser's memory still has what sending switched off.
+  if (!event.persisted) return;
   for (const field of document.querySelectorAll("form :disabled")) field.disabled = false;
+  countSelected();
 });
 
 document.addEventListener("change", (event) => {

@@ -214,7 +214,7 @@ def _sides(case: Discrepancy) -> dict[str, Any] | None:
 def _side_row(
     label: str, own: str | None, channel: str | None, *, css: str = "", compare: bool = True, hint: str = ""
 ) -> dict[str, Any]:
-    differs = compare and own is not None and channel is not None and own != channel
+    differs = compare and bool(own) and bool(channel) and own != channel
     return {"label": label, "own": own, "channel": channel, "css": css, "differs": differs, "hint": hint}
 
 

@@ -242,6 +242,47 @@ END
 $body$;
 """
 
+CONFIGURATION_FUNCTIONS: Final = f"""
+-- The first version of an event's rule may begin any day; a later one would change how days already begun are booked.
+CREATE FUNCTION accounts_rule_begins_later() RETURNS trigger LANGUAGE plpgsql {_SEARCH_PATH} AS $body$
+BEGIN
+    IF EXISTS (SELECT FROM accounts_postingrule WHERE event = NEW.event)
+       AND EXISTS (SELECT FROM accounts_accountingday WHERE day >= NEW.effective_day) THEN
+        RAISE EXCEPTION 'a new rule of event % takes effect on a later accounting day, not on %', NEW.event,
+            NEW.effective_day USING ERRCODE = 'PL010';
+    END IF;
+    RETURN NEW;
+END
+$body$;
+
+-- Balances stand on the normal side of their subject: turning it would turn the sign of every balance below it.
+CREATE FUNCTION accounts_subject_guard() RETURNS trigger LANGUAGE plpgsql {_SEARCH_PATH} AS $body$
+BEGIN
+    IF (NEW.code, NEW.element, NEW.normal_side) IS DISTINCT FROM (OLD.code, OLD.element, OLD.normal_side)
+       AND EXISTS (SELECT FROM accounts_account WHERE subject_id = OLD.id) THEN
+        RAISE EXCEPTION 'subject % carries accounts: its code, element and normal side stay', OLD.code
+            USING ERRCODE = 'PL010';
+    END IF;
+    RETURN NEW;
+END
+$body$;
+
+CREATE FUNCTION accounts_freeze_guard() RETURNS trigger LANGUAGE plpgsql {_SEARCH_PATH} AS $body$
+BEGIN
+    IF TG_OP = 'DELETE' THEN
+        RAISE EXCEPTION 'freeze % cannot be removed, only released', OLD.id USING ERRCODE = 'PL010';
+    END IF;
+    IF (NEW.id, NEW.account_id, NEW.amount, NEW.reason, NEW.source_kind, NEW.source_id, NEW.created_by)
+        IS DISTINCT FROM (OLD.id, OLD.account_id, OLD.amount, OLD.reason, OLD.source_kind, OLD.source_id,
+            OLD.created_by) OR NEW.remaining > OLD.remaining THEN
+        RAISE EXCEPTION 'freeze % keeps its account, amount and reason; it is only released', OLD.id
+            USING ERRCODE = 'PL010';
+    END IF;
+    RETURN NEW;
+END
+$body$;
+"""
+
 VOUCHER_TRIGGERS: Final[list[str]] = [
     "CREATE TRIGGER voucher_guard AFTER INSERT ON {table} REFERENCING NEW TABLE AS new_vouchers"
     " FOR EACH STATEMENT EXECUTE FUNCTION accounts_voucher_guard();",
@@ -310,3 +351,31 @@ def table_triggers() -> list[str]:
     for table in ("accounts_postingkey", "accounts_daybalance", "accounts_dayfinding"):
         statements += append_only_triggers(table)
     return statements
+
+
+_CONFIGURATION: Final = (
+    ("later_day", "INSERT", "accounts_postingrule", "accounts_rule_begins_later"),
+    ("subject_guard", "UPDATE", "accounts_subject", "accounts_subject_guard"),
+    ("freeze_guard", "UPDATE OR DELETE", "accounts_freeze", "accounts_freeze_guard"),
+)
+_NEVER_EMPTIED: Final = ("accounts_postingrule", "accounts_freeze")
+
+
+def configuration_guards() -> list[str]:
+    """Functions and triggers on what decides how vouchers are made and read: rules, subjects, freezes."""
+    return [
+        CONFIGURATION_FUNCTIONS,
+        *(
+            _ROW_GUARD.format(name=name, events=events, table=table, function=function)
+            for name, events, table, function in _CONFIGURATION
+        ),
+        *(NO_TRUNCATE.replace("{table}", table) for table in _NEVER_EMPTIED),
+    ]
+
+
+def configuration_guards_reverse() -> list[str]:
+    """Undoes `configuration_guards`."""
+    return [
+        *(f"DROP TRIGGER no_truncate ON {table};" for table in _NEVER_EMPTIED),
+        *(f"DROP FUNCTION {function} CASCADE;" for _name, _events, _table, function in _CONFIGURATION),
+    ]

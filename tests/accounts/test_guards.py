@@ -363,6 +363,68 @@ def test_a_posting_rule_that_was_used_never_changes(ledger: dt.date) -> None:
         run("DELETE FROM accounts_postingrule WHERE event = 101")
 
 
+def test_a_rule_never_begins_on_a_day_that_has_begun(ledger: dt.date) -> None:
+    statement = (
+        "INSERT INTO accounts_postingrule"
+        " (event, version, effective_day, lines, summary, state, created_by, created_at)"
+        " SELECT event, version + 1, %s, lines, summary, state, '', now() FROM accounts_postingrule WHERE event = 101"
+    )
+    with refused("PL010"):
+        run(statement, MONDAY)
+    run(statement, TUESDAY)
+
+
+def test_posting_rules_are_never_emptied(ledger: dt.date) -> None:
+    run("SET CONSTRAINTS ALL IMMEDIATE")
+    with refused("23001"):
+        run("TRUNCATE accounts_postingrule")
+
+
+@pytest.mark.parametrize("change", ["normal_side = 'D'", "element = 'asset'", "code = '220299'"])
+def test_a_subject_with_accounts_keeps_its_meaning(ledger: dt.date, change: str) -> None:
+    with refused("PL010"):
+        run(f"UPDATE accounts_subject SET {change} WHERE code = '220201'")
+
+
+def test_an_owner_has_one_account_of_a_subject_and_currency(ledger: dt.date) -> None:
+    with refused("23505"):
+        run(
+            "INSERT INTO accounts_account (account_no, subject_id, currency, owner_kind, owner_no, posting_mode,"
+            " status, balance, frozen, opened_at) SELECT 'X', subject_id, currency, owner_kind, owner_no, posting_mode, status,"
+            " 0, 0, now() FROM accounts_account WHERE account_no = '220201-M-A'"
+        )
+
+
+@pytest.mark.parametrize(
+    "change", ["amount = amount + 1", "remaining = remaining + 1", "account_id = account_id + 1", "reason = 'other'"]
+)
+def test_a_freeze_is_only_released(ledger: dt.date, change: str) -> None:
+    services.freeze_place(
+        account=Account.objects.get(account_no="220202-M-A"),
+        amount=100,
+        reason="court order",
+        source_kind="court",
+        source_id="1",
+        created_by="bob",
+    )
+    run("UPDATE accounts_freeze SET remaining = 60")
+    with refused("PL010"):
+        run(f"UPDATE accounts_freeze SET {change}")
+    with refused("PL010"):
+        run("DELETE FROM accounts_freeze")
+    run("SET CONSTRAINTS ALL IMMEDIATE")
+    with refused("23001"):
+        run("TRUNCATE accounts_freeze")
+
+
+@pytest.mark.parametrize("table", ["accounts_account", "accounts_accountingday", "accounts_daybalance"])
+def test_accounts_days_and_balances_are_never_emptied(book: Book, table: str) -> None:
+    book(Event.PAYMENT, A=5)
+    run("SET CONSTRAINTS ALL IMMEDIATE")
+    with refused("23001"):
+        run(f"TRUNCATE {table} CASCADE")
+
+
 def test_partitions_made_later_carry_the_same_guards(pair: tuple[int, int]) -> None:
     close(MONDAY)
     voucher = day_floor(TUESDAY) + 1000

@@ -58,14 +58,19 @@ class Joined:
     line_ids: list[int] = field(default_factory=list)
     own_count: int = 0
     line_count: int = 0
-    matched_own: int = 0
-    matched_lines: int = 0
+    matched: int = 0
     matched_amount: int = 0
+    joined_rows: tuple[int, int] = (0, 0)
     own_amount: int = 0
     settled: int = 0
     fee: int = 0
     discounts: dict[int, int] = field(default_factory=lambda: defaultdict(int))
     by_kind: dict[int, dict[str, int]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(int)))
+
+    @property
+    def has_repeats(self) -> bool:
+        """A key that is twice on one side makes the join return more rows than the other side has."""
+        return self.joined_rows != (self.own_count, self.line_count)
 
 
 def mark_resolved(case: Discrepancy, action: CaseAction) -> None:
@@ -165,11 +170,10 @@ def _join(
     }
     frozen = _plain_sums(params, skips)
     joined = _compare(params)
-    own_count, line_count = _counts(params)
     repeated_own: list[int] = []
     repeated_lines: list[int] = []
-    if joined.own_count != own_count or joined.line_count != line_count:
-        repeated_own = _repeats(sql.own_set(params["skip_own"]), params)
+    if joined.has_repeats:
+        repeated_own = _repeats(sql.own_set(params["skip_own"], params["own_far"]), params)
         repeated_lines = _repeats(sql.line_set(params["skip_line"]), params)
         params["skip_own"] += repeated_own
         params["skip_line"] += repeated_lines
@@ -182,62 +186,54 @@ def _join(
 
 def _compare(params: dict[str, Any]) -> Joined:
     joined = Joined()
-    # The whole result is small; what is large is hashed and summed inside, for which the default memory is too little.
     with connection.cursor() as cursor:
+        # The whole result is small; what is large is hashed and summed inside, for which the default memory is too
+        # little. A partition loaded just now has no statistics, without which the planner would sort both sides.
         cursor.execute("SET LOCAL work_mem = '256MB'")
-        cursor.execute(sql.compare(params["skip_own"], params["skip_line"]), params)
-        for row in cursor:
-            _take(joined, *row)
+        cursor.execute("SET LOCAL enable_mergejoin = off")
+        cursor.execute(sql.compare(params["skip_own"], params["own_far"], params["skip_line"]), params)
+        for part, *figures in cursor.fetchall():
+            _TAKE[part](joined, *figures)
         cursor.execute("RESET work_mem")
+        cursor.execute("RESET enable_mergejoin")
     return joined
 
 
-def _take(
-    joined: Joined,
-    own_id: int | None,
-    line_id: int | None,
-    matched: bool,
-    kind: int,
-    merchant_id: int | None,
-    own_count: int,
-    line_count: int,
-    own_amount: int,
-    gross: int,
-    settled: int,
-    fee: int,
-    discount: int,
-) -> None:
-    if matched:
-        joined.matched_own += own_count
-        joined.matched_lines += line_count
-        joined.matched_amount += own_amount
-        if merchant_id is not None:
-            joined.discounts[merchant_id] += discount
-    elif own_id is not None and line_id is not None:
-        joined.pairs.append((own_id, line_id))
-    elif own_id is not None:
-        joined.own_ids.append(own_id)
-    elif line_id is not None:
-        joined.line_ids.append(line_id)
-    joined.own_count += own_count
-    joined.line_count += line_count
-    joined.own_amount += own_amount
+def _take_own(joined: Joined, kind: int, count: int, amount: int, *_rest: Any) -> None:
+    joined.own_count += count
+    joined.own_amount += amount
+    joined.by_kind[kind]["own_count"] += count
+    joined.by_kind[kind]["own_amount"] += amount
+
+
+def _take_lines(joined: Joined, kind: int, count: int, gross: int, settled: int, fee: int, *_rest: Any) -> None:
+    joined.line_count += count
     joined.settled += settled
     joined.fee += fee
-    totals = joined.by_kind[kind]
-    totals["own_count"] += own_count
-    totals["own_amount"] += own_amount
-    totals["channel_count"] += line_count
-    totals["channel_amount"] += gross
-    totals["channel_fee"] += fee
+    joined.by_kind[kind]["channel_count"] += count
+    joined.by_kind[kind]["channel_amount"] += gross
+    joined.by_kind[kind]["channel_fee"] += fee
 
 
-def _counts(params: dict[str, Any]) -> tuple[int, int]:
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT count(*) FROM ({sql.own_set(params['skip_own'])}) o", params)  # noqa: S608
-        own = cursor.fetchone()[0]
-        cursor.execute(f"SELECT count(*) FROM ({sql.line_set(params['skip_line'])}) l", params)  # noqa: S608
-        return own, cursor.fetchone()[0]
+def _take_pairs(
+    joined: Joined, own_rows: int, line_rows: int, matched: int, amount: int, _fee: int, differing: list | None
+) -> None:
+    joined.joined_rows = (own_rows, line_rows)
+    joined.matched, joined.matched_amount = matched, amount
+    for own_id, line_id in differing or []:
+        if own_id is None:
+            joined.line_ids.append(line_id)
+        elif line_id is None:
+            joined.own_ids.append(own_id)
+        else:
+            joined.pairs.append((own_id, line_id))
+
+
+def _take_discount(joined: Joined, merchant_id: int, _count: int, discount: int, *_rest: Any) -> None:
+    joined.discounts[merchant_id] += discount
+
+
+_TAKE = {"own": _take_own, "line": _take_lines, "pairs": _take_pairs, "discount": _take_discount}
 
 
 def _repeats(rows: str, params: dict[str, Any]) -> list[int]:
@@ -249,15 +245,12 @@ def _repeats(rows: str, params: dict[str, Any]) -> list[int]:
 def _plain_sums(params: dict[str, Any], skips: Skips) -> Joined:
     """Rows kept out of the join still belong to the day's totals."""
     alone = Joined()
-    own = own_rows_of(skips.own)
-    for row in own.values():
+    for row in own_rows_of(skips.own).values():
         if row.own_date == params["day"]:
-            _take(alone, row.id, None, False, row.kind, None, 1, 0, row.value, 0, 0, 0, 0)
+            _take_own(alone, row.kind, 1, row.value)
     contract = ChannelContract.objects.get(pk=params["contract"])
     for line in line_rows_of(skips.lines, contract).values():
-        gross = line.sign * line.amount
-        _take(alone, None, line.id, False, line.kind, None, 0, 1, 0, gross, line.settled, line.fee, 0)
-    alone.own_ids, alone.line_ids = [], []
+        _take_lines(alone, line.kind, 1, line.sign * line.amount, line.settled, line.fee)
     return alone
 
 
@@ -387,7 +380,7 @@ def _finish(run: ReconRun, joined: Joined, discounts: dict[str, int]) -> None:
     run.own_count, run.own_amount = joined.own_count, joined.own_amount
     run.channel_count = joined.line_count
     run.channel_amount = joined.settled + (joined.fee if netted else 0) + sum(discounts.values())
-    run.matched_count = joined.matched_own
+    run.matched_count = joined.matched
     run.totals = {str(kind): dict(totals) for kind, totals in sorted(joined.by_kind.items())}
     run.results = _result_summary(run, joined)
     run.equation = _equation(run, sum(discounts.values()))
@@ -411,7 +404,7 @@ def _finish(run: ReconRun, joined: Joined, discounts: dict[str, int]) -> None:
 
 
 def _result_summary(run: ReconRun, joined: Joined) -> dict[str, dict[str, int]]:
-    summary = {ResultKind.MATCHED.value: {"count": joined.matched_own, "amount": joined.matched_amount}}
+    summary = {ResultKind.MATCHED.value: {"count": joined.matched, "amount": joined.matched_amount}}
     counts: dict[str, dict[str, int]] = defaultdict(lambda: {"count": 0, "amount": 0})
     for kind, d in ReconResult.objects.filter(run=run).values_list("kind", "d"):
         counts[kind]["count"] += 1

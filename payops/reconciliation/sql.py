@@ -1,8 +1,8 @@
 """Set-based statements of a run: one hash join that returns only what is not matched (DESIGN 4, DOMAIN 7.2).
 
-Matched rows are never touched: they leave the join as one summed row per kind (and per merchant with a discount), in
-the same pass that returns every other pair by its two ids. Uniqueness of (key, kind) on both sides is proved, not
-assumed: were a key there twice, the join would return more pairs than rows, and the counts would not agree.
+Matched rows are never touched: they leave the join as one count and one sum, in the same pass that returns every other
+pair by its two ids. Uniqueness of (key, kind) on both sides is proved, not assumed: were a key there twice, the join
+would return more pairs than rows, and the counts would not agree.
 """
 
 # A reversal in the bill is the channel's word for a void of ours.
@@ -16,6 +16,8 @@ OWN_SET = """
       FROM orders_transaction
      WHERE id >= %(own_lo)s AND id < %(own_hi)s
        AND contract_id = %(contract)s AND own_date = %(day)s AND origin <> 'supplement' {skip_own}
+"""
+OWN_FAR = """
     UNION ALL
     SELECT t.id, t.match_key, t.kind, t.merchant_id, t.amount, t.currency, t.expected_cost,
            t.effective_at IS NOT NULL,
@@ -31,38 +33,41 @@ LINE_SET = """
 """
 
 # The value a line puts on channel pending clearing: S + K where the cost is netted, S where it is billed.
+DISCOUNT = "{sign} * l.amount - l.settled_amount - CASE WHEN %(netted)s THEN l.fee ELSE 0 END"
+MATCHED = """
+    COALESCE(
+        o.amount = l.amount AND o.currency = l.currency AND o.counts AND (
+            NOT %(check_fee)s
+            OR abs(l.fee - o.expected_cost) <= %(tolerance)s
+            OR ({discount} <> 0
+                AND abs(l.fee::numeric * l.amount - o.expected_cost::numeric * (l.amount - {sign} * ({discount})))
+                    <= (%(tolerance)s + 1) * l.amount)
+        ), FALSE)
+"""
+
+# One statement, so that totals and pairs are of one moment; each part alone is what can be spread over processes:
+# a scan summed by a plain column, a join with one row of sums. Grouping the join itself would sort or ship every pair.
 COMPARE = """
-WITH own AS ({own}), line AS ({line}),
-paired AS (
-    SELECT o.id AS own_id, l.id AS line_id, COALESCE(o.kind, l.kind) AS kind, o.merchant_id, o.counts, o.silent,
-           o.amount AS own_amount, {sign} AS sign, l.amount AS gross, l.settled_amount AS settled, l.fee,
-           o.expected_cost,
-           {sign} * l.amount - l.settled_amount - CASE WHEN %(netted)s THEN l.fee ELSE 0 END AS discount,
-           o.amount = l.amount AND o.currency = l.currency AND o.counts AS same
-      FROM own o FULL JOIN line l ON o.match_key = l.match_key AND o.kind = l.kind
-), judged AS (
-    SELECT *,
-           COALESCE(
-               same AND (
-                   NOT %(check_fee)s
-                   OR abs(fee - expected_cost) <= %(tolerance)s
-                   OR (discount <> 0
-                       AND abs(fee::numeric * gross - expected_cost::numeric * (gross - sign * discount))
-                           <= (%(tolerance)s + 1) * gross)
-               ), FALSE) AS matched,
-           line_id IS NULL AND silent AS absent_on_both
-      FROM paired
-)
-SELECT CASE WHEN matched OR absent_on_both THEN NULL ELSE own_id END,
-       CASE WHEN matched THEN NULL ELSE line_id END,
-       matched, kind,
-       CASE WHEN matched AND discount <> 0 THEN merchant_id END,
-       count(own_id), count(line_id),
-       COALESCE(sum(CASE WHEN counts THEN sign * own_amount ELSE 0 END), 0)::bigint,
-       COALESCE(sum(sign * gross), 0)::bigint, COALESCE(sum(settled), 0)::bigint, COALESCE(sum(fee), 0)::bigint,
-       COALESCE(sum(CASE WHEN matched THEN discount ELSE 0 END), 0)::bigint
-  FROM judged
- GROUP BY 1, 2, 3, 4, 5
+SELECT 'own', kind::bigint, count(*), COALESCE(sum({sign_o} * amount) FILTER (WHERE counts), 0)::bigint,
+       0::bigint, 0::bigint, NULL::bigint[]
+  FROM ({own}) AS o GROUP BY kind
+UNION ALL
+SELECT 'line', kind, count(*), COALESCE(sum({sign_l} * amount), 0)::bigint, COALESCE(sum(settled_amount), 0)::bigint,
+       COALESCE(sum(fee), 0)::bigint, NULL
+  FROM ({line}) AS l GROUP BY kind
+UNION ALL
+SELECT 'pairs', count(own_id), count(line_id), count(*) FILTER (WHERE matched),
+       COALESCE(sum(own_value) FILTER (WHERE matched), 0)::bigint, 0,
+       array_agg(ARRAY[own_id, line_id]) FILTER (WHERE NOT matched AND NOT (line_id IS NULL AND silent))
+  FROM (
+    SELECT o.id AS own_id, l.id AS line_id, o.silent, {sign_o} * o.amount AS own_value, {matched} AS matched
+      FROM ({own}) AS o FULL JOIN ({line}) AS l ON o.match_key = l.match_key AND o.kind = l.kind
+  ) AS paired
+UNION ALL
+SELECT 'discount', o.merchant_id, 0, sum({discount})::bigint, 0, 0, NULL
+  FROM ({own}) AS o JOIN ({line}) AS l ON o.match_key = l.match_key AND o.kind = l.kind
+ WHERE {discount} <> 0 AND {matched}
+ GROUP BY o.merchant_id
 """
 
 REPEATED = """
@@ -76,9 +81,10 @@ def _skip(name: str, ids: list[int], column: str = "id") -> str:
     return f"AND {column} <> ALL(%({name})s)" if ids else ""
 
 
-def own_set(skip: list[int]) -> str:
+def own_set(skip: list[int], far: list[int]) -> str:
     """The statement of the own set; parameters own_lo, own_hi, contract, day, own_far, skip_own."""
-    return OWN_SET.format(skip_own=_skip("skip_own", skip), skip_far=_skip("skip_own", skip, "t.id"))
+    near = OWN_SET.format(skip_own=_skip("skip_own", skip))
+    return near + OWN_FAR.format(skip_far=_skip("skip_own", skip, "t.id")) if far else near
 
 
 def line_set(skip: list[int]) -> str:
@@ -86,7 +92,15 @@ def line_set(skip: list[int]) -> str:
     return LINE_SET.format(kind=LINE_KIND, skip_line=_skip("skip_line", skip))
 
 
-def compare(skip_own: list[int], skip_line: list[int]) -> str:
+def compare(skip_own: list[int], own_far: list[int], skip_line: list[int]) -> str:
     """The one pass over both sides; see COMPARE for what comes back."""
-    sign = SIGN.format(kind="COALESCE(o.kind, l.kind)")
-    return COMPARE.format(own=own_set(skip_own), line=line_set(skip_line), sign=sign)
+    sign_o, sign_l = SIGN.format(kind="o.kind"), SIGN.format(kind="l.kind")
+    discount = DISCOUNT.format(sign=sign_l)
+    return COMPARE.format(
+        own=own_set(skip_own, own_far),
+        line=line_set(skip_line),
+        sign_o=sign_o,
+        sign_l=sign_l,
+        discount=discount,
+        matched=MATCHED.format(discount=discount, sign=sign_l),
+    )

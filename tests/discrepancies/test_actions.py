@@ -107,6 +107,14 @@ def test_recovery_from_pending_while_the_own_row_is_not_cleared(find, decide, pa
     assert shortage(world.wechat) == 0
 
 
+def test_a_part_of_a_row_is_never_recovered_from_pending(find, decide, paid, world):
+    row = paid("1")
+    before = pending(world.a)
+    case = find(CaseKind.AMOUNT, -3000, merchant=world.a, transaction_id=row.pk)
+    assert event_of(decide(case, ActionKind.RECOVER)) == Event.RECOVER_RECEIVABLE
+    assert (pending(world.a), owed(world.a)) == (before, 3000)
+
+
 def test_recovery_from_settlement_once_the_own_row_is_cleared(find, decide, paid, world):
     row = paid("1")
     give_settlement(world.a, world.wechat, 50000)
@@ -148,7 +156,7 @@ def freeze(merchant, amount):
 def test_where_recovery_takes_from_is_decided_when_it_is_approved(find, paid, world, alice, bob):
     row = paid("1")
     give_settlement(world.a, world.wechat, 50000)
-    case = find(CaseKind.AMOUNT, -3000, merchant=world.a, transaction_id=row.pk)
+    case = find(CaseKind.OWN_ONLY, -row.amount, merchant=world.a, transaction_id=row.pk)
     action = action_propose(case_id=case.pk, kind=ActionKind.RECOVER, params={}, user=alice)
     watermark_set(merchant_id=world.a.pk, contract_id=world.wechat.pk, day=DAY)
     request_approve(request_id=action.approval_id, checker=bob)

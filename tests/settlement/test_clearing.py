@@ -275,6 +275,21 @@ def test_a_row_recovered_before_clearing_is_left_out_of_it(books: Books, alice: 
     assert books.pending(books.a) == 0
 
 
+def test_a_part_recovered_before_clearing_is_not_paid_out_of_the_next_days_sales(
+    books: Books, alice: Any, bob: Any
+) -> None:
+    row = books.pay("1", "100.00", TUESDAY)
+    books.close(TUESDAY)
+    item = books.differ(books.wechat, TUESDAY, -2000, ResultKind.AMOUNT, row)
+    books.reconcile(books.wechat, TUESDAY)
+    books.receive(books.wechat, TUESDAY)
+    books.decide(item.case, "recover", alice, bob, merchant_no="M-A")
+    books.pay("2", "50.00", WEDNESDAY)
+    books.finish(TUESDAY)
+    assert books.sheet(books.a, WEDNESDAY).payout_amount == 9940 - 2000
+    assert books.pending(books.a) == 5000
+
+
 def test_a_hold_stays_while_its_case_is_open(books: Books) -> None:
     _held(books)
     books.close(WEDNESDAY)

@@ -16,7 +16,7 @@ from payops.accounts.models import Voucher
 from payops.accounts.posting import Posting
 from payops.core.errors import PayopsError
 from payops.core.institution import day_bounds
-from payops.discrepancies.choices import ActionKind
+from payops.discrepancies.choices import ActionKind, CaseKind
 from payops.discrepancies.models import CaseAction, Discrepancy
 from payops.discrepancies.selectors import own_row, own_row_is_cleared
 from payops.identity.choices import Role
@@ -27,6 +27,8 @@ from payops.orders.choices import Kind
 from payops.orders.models import Transaction
 
 SOURCE_KIND = "case_action"
+WHOLE_ROW = (CaseKind.OWN_ONLY, CaseKind.DUPLICATE_OWN)
+"""Kinds whose difference is our row itself: clearing holds it, and drops it once it was recovered from pending."""
 # The settlement account cannot or may not give the money: the merchant owes it instead.
 NOT_AVAILABLE = ("ledger.insufficient", "ledger.restricted", "ledger.account_closed")
 
@@ -95,10 +97,12 @@ def _refund_payer(case: Discrepancy, action: CaseAction, params: dict[str, Any],
 def _recover(case: Discrepancy, action: CaseAction, merchant_no: str, checker: User) -> Booking:
     """From where the merchant's money is now: pending while our row is not cleared, then settlement, else a debt.
 
+    From pending only where the whole row is recovered, because that row is then left out of clearing. Of any other the
+    whole amount is still cleared and paid: what pending lacked would be made up from the merchant's next sales.
     Decided here, at execution: between proposal and approval a clearing may have run. The ledger itself says whether
     the settlement account can give the amount, under its own lock.
     """
-    if not own_row_is_cleared(case):
+    if case.kind in WHOLE_ROW and not own_row_is_cleared(case):
         event = Event.RECOVER_PENDING
         return _posted(event, _post(event, case, action, checker, merchant_no))
     event = Event.RECOVER_SETTLEMENT

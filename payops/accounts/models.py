@@ -18,6 +18,7 @@ from payops.accounts.choices import (
     Side,
 )
 from payops.accounts.guards import ENTRY_TRIGGERS, VOUCHER_TRIGGERS
+from payops.core.formatting import local_name
 from payops.core.partitions import DayPartitionedModel
 
 
@@ -44,7 +45,7 @@ class Subject(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.code} {self.name}"
+        return f"{self.code} {local_name(self)}"
 
 
 class Account(models.Model):

@@ -18,6 +18,7 @@ from payops.console.cells import Cell, Column, Table, link
 from payops.console.views.runs import unmatched_count
 from payops.core.choices import JobState
 from payops.core.models import JobRun
+from payops.core.retelling import retold
 from payops.dayend.models import DayStep, Step, StepState
 from payops.discrepancies.selectors import open_counts, reference_day
 from payops.identity.models import User
@@ -128,7 +129,7 @@ def _day_row(day: dt.date, steps: dict[str, DayStep]) -> DayRow:
                 "label": step.label,
                 "state": row.state if row else StepState.PENDING.value,
                 "state_label": row.get_state_display() if row else StepState.PENDING.label,
-                "message": row.message if row else "",
+                "message": retold(row.message) if row else "",
                 "url": link("job", row.job_id) if row and row.job_id else "",
             }
         )

@@ -11,6 +11,7 @@ from django.utils.translation import pgettext
 
 from payops.console import cells
 from payops.console.cells import Cell, Column, Table, link
+from payops.core.retelling import retold
 from payops.orders.choices import Kind
 from payops.reconciliation.choices import ResultKind
 from payops.reconciliation.models import ChannelReceipt, ReconRun
@@ -176,7 +177,7 @@ def check_row(check: BalanceCheck) -> list[Cell]:
         cells.money(check.computed, currency),
         cells.money(check.clearing_amount, currency),
         cells.money(check.difference, currency, signed=True),
-        Cell(check.reason, css="c-wrap" if check.reason else ""),
+        Cell(retold(check.reason), css="c-wrap" if check.reason else ""),
         cells.moment(check.checked_at),
     ]
 

@@ -19,6 +19,7 @@ from payops.approvals.models import ApprovalRequest, RequestStatus
 from payops.approvals.registry import actions
 from payops.channels.choices import BankLineKind, BankLineState, FileState
 from payops.channels.models import BankAccount, BankLine, BillFile, BillLine, ChannelContract
+from payops.console.words import word
 from payops.core.choices import JobState
 from payops.core.ids import day_code
 from payops.core.models import AuditLog, JobRun
@@ -270,7 +271,7 @@ class ApprovalFilter(django_filters.FilterSet):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.form.fields["action"].choices = [("", _("All")), *((item.name, item.name) for item in actions())]
+        self.form.fields["action"].choices = [("", _("All")), *((item.name, word(item.name)) for item in actions())]
 
 
 class ClearingFilter(django_filters.FilterSet):

@@ -11,7 +11,9 @@ from django.utils.translation import pgettext
 from payops.channels.models import BillFile, BillLine
 from payops.console import cells
 from payops.console.cells import Cell, Column, Table, link
+from payops.console.words import coded
 from payops.core.models import JobRun
+from payops.core.retelling import retold
 from payops.discrepancies.models import Discrepancy
 from payops.discrepancies.selectors import reference_day
 from payops.merchants.models import Collection
@@ -278,7 +280,7 @@ def payout_row(payout: Payout) -> list[Cell]:
         cells.number(payout.sheet.sheet_no, link("sheet", payout.sheet_id)),
         cells.number(payout.batch.batch_no, link("payout_batch", payout.batch_id)),
         cells.between(payout.sent_at, payout.finished_at),
-        Cell(payout.failure_reason or payout.failure_code, css="c-wrap" if payout.failure_reason else ""),
+        Cell(retold(payout.failure_reason) or payout.failure_code, css="c-wrap" if payout.failure_reason else ""),
     ]
 
 
@@ -301,10 +303,10 @@ def job_columns() -> list[Column]:
 def job_row(job: JobRun) -> list[Cell]:
     """One job."""
     progress = f"{job.progress_done:,} / {job.progress_total:,}" if job.progress_total else ""
-    message = job.error_message or job.message
+    message = retold(job.error_message or job.message)
     return [
         cells.number(job.pk, link("job", job.pk)),
-        cells.text(job.kind),
+        coded(job.kind),
         cells.state(job),
         cells.date(job.business_date),
         Cell(progress, css="c-amount"),

@@ -14,6 +14,7 @@ from payops.accounts.selectors import open_day
 from payops.console import cells
 from payops.console.cells import Cell, Column, Table, link
 from payops.core.errors import PayopsError
+from payops.core.formatting import Named, local_name
 from payops.core.ids import day_of
 
 DAYS_SEARCHED = 60
@@ -93,9 +94,6 @@ def account_cell(entry: Entry) -> Cell:
     )
 
 
-def subject_name(subject: object) -> str:
+def subject_name(subject: Named) -> str:
     """The subject's name in the reader's language."""
-    from django.utils.translation import get_language
-
-    chinese = (get_language() or "").startswith("zh")
-    return (chinese and subject.name_zh) or subject.name  # type: ignore[attr-defined]
+    return local_name(subject)

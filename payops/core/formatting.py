@@ -3,10 +3,26 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Protocol
+
+from django.utils.translation import get_language
 
 from payops.core.errors import PayopsError
 from payops.core.ids import day_of
 from payops.core.money import format_amount
+
+
+class Named(Protocol):
+    """What is data and carries its Chinese name beside the English one."""
+
+    name: str
+    name_zh: str
+
+
+def local_name(named: Named) -> str:
+    """The name of a subject or a channel in the reader's language; the English one while there is no other."""
+    chinese = (get_language() or "").startswith("zh")
+    return (chinese and named.name_zh) or named.name
 
 
 def money(minor: int | None, currency: str = "CNY") -> str:

@@ -6,10 +6,10 @@ import datetime as dt
 from typing import Any, Final
 
 from django import forms
-from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 from payops.channels.models import Channel
+from payops.core.formatting import local_name
 from payops.core.ids import FIRST_YEAR, LAST_YEAR
 from payops.orders.choices import Kind, Status
 
@@ -87,8 +87,7 @@ class TransactionFilter(forms.Form):
 
 def channel_name(channel: Channel) -> str:
     """The channel's name in the reader's language."""
-    chinese = (get_language() or "").startswith("zh")
-    return (channel.name_zh if chinese else "") or channel.name
+    return local_name(channel)
 
 
 class PageNumber(forms.Form):

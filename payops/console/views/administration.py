@@ -18,9 +18,11 @@ from payops.console.lists import Button, list_page
 from payops.console.shell import action, page, view
 from payops.console.tables import case_table, job_columns, job_row, sheet_columns, sheet_row
 from payops.console.vouchers import subject_name
+from payops.console.words import coded
 from payops.core.choices import JobState
 from payops.core.jobs import job_cancel, job_retry
 from payops.core.models import AuditLog, JobRun
+from payops.core.retelling import retold
 from payops.discrepancies.choices import OPEN_STATES
 from payops.discrepancies.models import Discrepancy
 from payops.merchants.models import AccountState, Merchant, MerchantProduct, SettlementAccount
@@ -210,12 +212,12 @@ def job(request: HttpRequest, job_id: int) -> HttpResponseBase:
         raise Http404
     parts = JobRun.objects.filter(parent=found).order_by("id")[:200]
     facts = [
-        (_("Kind"), cells.text(found.kind)),
+        (_("Kind"), coded(found.kind)),
         (_("Business date"), cells.date(found.business_date)),
         (_("By"), cells.text(found.created_by or "–")),
         (_("Attempt"), cells.text(f"{found.attempt} / {found.max_attempts}")),
         (_("Progress"), cells.text(f"{found.progress_done:,} / {found.progress_total:,}")),
-        (_("Message"), cells.text(found.message or "–")),
+        (_("Message"), cells.text(retold(found.message) or "–")),
         (_("Queued"), cells.moment(found.queued_at)),
         (_("Started"), cells.moment(found.started_at)),
         (_("Finished"), cells.moment(found.finished_at)),
@@ -232,7 +234,7 @@ def job(request: HttpRequest, job_id: int) -> HttpResponseBase:
         "parent_title": _("Jobs"),
         "parent_url": link("job_list"),
         "badges": [cells.state(found)],
-        "trouble": found.error_message,
+        "trouble": retold(found.error_message),
         "buttons": _job_buttons(request, found),
         "facts": facts,
         "tables": tables,
@@ -296,7 +298,7 @@ def audit_list(request: HttpRequest) -> HttpResponseBase:
         return [
             cells.moment(entry.at),
             cells.text(entry.username),
-            cells.text(entry.action),
+            coded(entry.action),
             cells.text(f"{entry.object_kind} {entry.object_id}"),
             Cell(detail[:300], css="c-wrap"),
             cells.text(entry.ip or "–"),

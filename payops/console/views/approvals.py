@@ -23,6 +23,7 @@ from payops.console.forms import NoteForm
 from payops.console.lists import list_page
 from payops.console.shell import action, page, view
 from payops.console.vouchers import voucher_table, vouchers_by_id
+from payops.core.retelling import retold
 from payops.discrepancies.models import CaseAction
 
 BATCH_ROWS = 200
@@ -131,7 +132,7 @@ def _facts(found: ApprovalRequest) -> list[tuple[str, Cell]]:
         (_("Tier"), cells.text(found.tier)),
         (_("Maker"), cells.text(found.maker.display_name, note=found.maker.username)),
         (_("Made"), cells.moment(found.made_at)),
-        (_("Reason"), cells.text(found.reason or "–")),
+        (_("Reason"), cells.text(retold(found.reason) or "–")),
     ]
     if found.status != RequestStatus.PENDING:
         checker = found.checker

@@ -25,8 +25,10 @@ from payops.console.forms import BillUploadForm, ReasonForm
 from payops.console.lists import Button, keyset, list_page
 from payops.console.shell import action, log_download, page, view
 from payops.console.tables import bill_line_columns, bill_line_row, case_table, file_columns, file_row, kind_label
+from payops.console.words import word
 from payops.core.errors import PayopsError
 from payops.core.formatting import money
+from payops.core.retelling import retold
 from payops.discrepancies.models import Discrepancy
 from payops.orders.models import Transaction
 from payops.reconciliation.models import OpenItem, ReconRun
@@ -73,7 +75,7 @@ def bill_file(request: HttpRequest, bill_file_id: int) -> HttpResponseBase:
         "parent_title": _("Bill files"),
         "parent_url": link("bill_file_list"),
         "badges": [cells.state(file)],
-        "trouble": file.error_message,
+        "trouble": retold(file.error_message),
         "buttons": _buttons(request, file),
         "facts": _facts(file),
         "totals_table": _totals_table(file),
@@ -136,7 +138,7 @@ def _totals_table(file: BillFile) -> Table:
     for code, sums in file.totals.items():
         if code in {"control", "other_currencies"} or not isinstance(sums, dict):
             continue
-        label = _("All") if code == "all" else kind_label(int(code)) if str(code).isdigit() else code
+        label = kind_label(int(code)) if str(code).isdigit() else word(code)
         rows.append(
             [
                 cells.text(label),
@@ -166,7 +168,7 @@ def _control_table(file: BillFile) -> Table:
         show = (lambda value: f"{value:,}" if isinstance(value, int) else value) if is_count else _as_money(currency)
         rows.append(
             [
-                cells.text(figures.get("name", "")),
+                cells.text(word(figures.get("name", ""))),
                 Cell("–" if stated is None else show(stated), css="c-amount"),
                 Cell("–" if counted is None else show(counted), css="c-amount"),
                 cells.badge("agreed" if agrees else "different", _("agrees") if agrees else _("differs")),
@@ -189,7 +191,7 @@ def _bad_table(file: BillFile) -> Table:
     rows = [
         [
             cells.number(line.get("line_no")),
-            Cell(line.get("message", ""), css="c-wrap"),
+            Cell(retold(line.get("message")), css="c-wrap"),
             Cell(str(line.get("raw", ""))[:300], css="c-num c-wrap"),
         ]
         for line in file.bad_lines[:200]

@@ -37,6 +37,7 @@ from payops.console.shell import page, view
 from payops.console.vouchers import subject_name
 from payops.core.errors import PayopsError
 from payops.core.formatting import money
+from payops.core.retelling import retold
 from payops.dayend.models import DayStep
 
 DAYS_OF_MONEY = 7
@@ -308,7 +309,7 @@ def _finding_table(found: AccountingDay) -> Table:
         [
             cells.badge(finding.level, finding.get_level_display(), tone=tones[FindingLevel(finding.level)]),
             cells.text(CHECK_LABELS.get(finding.check_name, finding.check_name)),
-            Cell(finding.message, css="c-wrap"),
+            Cell(retold(finding.message), css="c-wrap"),
             cells.moment(finding.found_at),
         ]
         for finding in found.findings.order_by("id")[:500]
@@ -322,7 +323,7 @@ def _step_table(found: AccountingDay) -> Table:
         [
             cells.text(step.get_step_display()),
             cells.state(step),
-            Cell(step.message, css="c-wrap" if step.message else ""),
+            Cell(retold(step.message), css="c-wrap" if step.message else ""),
             cells.number(step.job_id, link("job", step.job_id)) if step.job_id else cells.text("–"),
             cells.moment(step.updated_at),
         ]

@@ -20,6 +20,7 @@ from payops.console.lists import Button, list_page
 from payops.console.shell import action, page, view
 from payops.console.tables import case_table
 from payops.console.vouchers import voucher_table, vouchers_by_id
+from payops.core.retelling import retold
 from payops.discrepancies.models import Discrepancy
 from payops.reconciliation.funds import funds_match
 from payops.reconciliation.models import ChannelReceipt, ReconRun
@@ -154,7 +155,7 @@ def _refused_table(refused: list[dict[str, object]]) -> Table:
             cells.number(fault.get("line")),
             cells.text(fault.get("field")),
             cells.text(fault.get("value")),
-            Cell(fault.get("reason", ""), css="c-wrap"),
+            Cell(retold(fault.get("reason")), css="c-wrap"),
         ]
         for fault in refused[:500]
     ]

@@ -30,6 +30,7 @@ from payops.core import jobs
 from payops.core.formatting import money
 from payops.core.ids import day_of
 from payops.core.money import amount_in_capitals
+from payops.core.retelling import retold
 from payops.settlement.choices import BatchState, PayoutState, SheetState
 from payops.settlement.jobs import POLL_JOB
 from payops.settlement.models import Payout, PayoutBatch, PayoutEvent, SettlementSheet
@@ -357,7 +358,7 @@ def payout(request: HttpRequest, payout_id: int) -> HttpResponseBase:
         "parent_title": found.batch.batch_no,
         "parent_url": link("payout_batch", found.batch_id),
         "badges": [cells.state(found)],
-        "trouble": found.failure_reason if found.state in (*DEAD, PayoutState.UNKNOWN) else "",
+        "trouble": retold(found.failure_reason) if found.state in (*DEAD, PayoutState.UNKNOWN) else "",
         "buttons": _payout_buttons(request, found),
         "facts": _payout_facts(found),
         "tables": tables,
@@ -424,7 +425,7 @@ def _history_table(found: Payout) -> Table:
                 cells.badge(event.from_state, _STATES[event.from_state]) if changed else cells.text(""),
                 cells.badge(event.to_state, _STATES[event.to_state]),
                 cells.text(event.username),
-                Cell(event.note, css="c-wrap" if event.note else ""),
+                Cell(retold(event.note), css="c-wrap" if event.note else ""),
                 cells.number(event.voucher_id, link("voucher", event.voucher_id) if event.voucher_id else ""),
             ]
         )

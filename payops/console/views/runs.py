@@ -18,7 +18,8 @@ from payops.console.filters import OpenItemFilter, ResultFilter, RunFilter
 from payops.console.lists import Button, keyset, list_page, without
 from payops.console.shell import action, page, view
 from payops.console.tables import kind_label
-from payops.core.formatting import money
+from payops.core.formatting import local_name, money
+from payops.core.retelling import retold
 from payops.orders.models import Transaction
 from payops.reconciliation.choices import ResultKind
 from payops.reconciliation.jobs import run_enqueue
@@ -93,7 +94,7 @@ def run(request: HttpRequest, run_id: int) -> HttpResponseBase:
             cells.state(found),
             *([] if found.is_current else [cells.badge("replaced", _("Replaced by a later run"))]),
         ],
-        "trouble": found.error,
+        "trouble": retold(found.error),
         "buttons": _buttons(request, found),
         "facts": _facts(found),
         "tiles": _tiles(request, found),
@@ -126,7 +127,7 @@ def _facts(found: ReconRun) -> list[tuple[str, Cell]]:
     currency = found.contract.currency
     day = found.channel_date.isoformat()
     return [
-        (_("Channel"), cells.text(found.contract.code, note=found.contract.channel.name)),
+        (_("Channel"), cells.text(found.contract.code, note=local_name(found.contract.channel))),
         (_("Channel date"), cells.date(found.channel_date)),
         (_("Own rows"), cells.count(found.own_count, link("transaction_list", day=day, contract=found.contract.code))),
         (_("Own total"), cells.money(found.own_amount, currency)),

@@ -16,7 +16,8 @@ from payops.console.filters import BalanceCheckFilter
 from payops.console.lists import list_page
 from payops.console.shell import page, view
 from payops.console.views import clearing, sheets
-from payops.core.formatting import money
+from payops.core.formatting import local_name, money
+from payops.core.retelling import retold
 from payops.reconciliation.models import ChannelReceipt
 from payops.reconciliation.selectors import current_run
 from payops.settlement.models import (
@@ -67,7 +68,7 @@ def balance_check(request: HttpRequest, check_id: int) -> HttpResponseBase:
         "parent_title": _("Balance checks"),
         "parent_url": link("balance_check_list", date=day),
         "badges": [passed_cell(check), *([] if newest else [cells.badge("replaced", _("A later attempt counts"))])],
-        "trouble": check.reason,
+        "trouble": retold(check.reason),
         "beside": _check_facts(check, receipt, run),
         "equation": equation_table(check, receipt=receipt, run=run, newest=newest),
         "tables": tables,
@@ -79,7 +80,7 @@ def balance_check(request: HttpRequest, check_id: int) -> HttpResponseBase:
 def _check_facts(check: BalanceCheck, receipt: ChannelReceipt | None, run: Any) -> list[tuple[Any, Cell]]:
     contract, day = check.contract, check.own_date
     return [
-        (_("Channel"), cells.text(contract.code, note=contract.channel.name)),
+        (_("Channel"), cells.text(contract.code, note=local_name(contract.channel))),
         (_("Accounting date"), cells.date(day)),
         (_("Attempt"), cells.text(check.attempt)),
         (_("Checked at"), cells.moment(check.checked_at)),

@@ -26,6 +26,7 @@ from payops.console.tables import bill_line_table, case_table
 from payops.console.vouchers import voucher_table, vouchers_of
 from payops.core.errors import PayopsError
 from payops.core.ids import day_of
+from payops.core.retelling import retold
 from payops.discrepancies.models import Discrepancy
 from payops.merchants.models import Merchant
 from payops.orders.choices import Kind
@@ -318,7 +319,7 @@ def intake(request: HttpRequest, intake_id: int) -> HttpResponseBase:
             cells.count(fault.get("line")),
             cells.text(fault.get("field", "")),
             cells.text(fault.get("value", "")),
-            Cell(fault.get("reason", ""), css="c-wrap"),
+            Cell(retold(fault.get("reason")), css="c-wrap"),
         ]
         for fault in found.refused[:1000]
     ]

@@ -27,6 +27,7 @@ from payops.console.lists import list_page
 from payops.console.shell import page, view
 from payops.console.sources import source_cell, source_cells
 from payops.console.vouchers import account_cell, entries_of, subject_name
+from payops.console.words import word
 from payops.core.errors import PayopsError
 from payops.core.ids import day_of
 
@@ -228,7 +229,7 @@ def posting_rule(request: HttpRequest, rule_id: int) -> HttpResponseBase:
             cells.text(Side(line["side"]).label),
             cells.number(line["subject"]),
             cells.text(subject_name(names[code]) if (code := line["subject"].replace(".", "")) in names else ""),
-            cells.text(line["owner"]),
+            cells.text(word(line["owner"])),
             cells.number(line["amount"]),
         ]
         for line in rule.lines

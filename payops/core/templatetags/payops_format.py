@@ -6,7 +6,7 @@ import datetime as dt
 
 from django import template
 
-from payops.core import formatting
+from payops.core import formatting, retelling
 
 register = template.Library()
 
@@ -23,6 +23,12 @@ def datecode(value: int | dt.date | None) -> str:
     if isinstance(value, dt.date):
         return formatting.date_text(value)
     return formatting.id_day_text(value)
+
+
+@register.filter
+def retold(text: str | None) -> str:
+    """`{{ event.note|retold }}`: a sentence the program wrote down, in the reader's language."""
+    return retelling.retold(text)
 
 
 @register.filter(is_safe=True)

@@ -1,0 +1,74 @@
+"""What codes are called on screen: kinds of jobs and approvals, actions of the audit log, owners, totals of bills.
+
+A code is what people type into a filter and find in a log, so lists show it below its words. One that is not named here
+is shown as it is.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.utils.translation import gettext_lazy as _
+
+from payops.console.cells import Cell
+
+WORDS: Final[dict[str, Any]] = {
+    # approvals
+    "channels.bill_accept_held": _("Accept a held bill"),
+    "discrepancies.action": _("Action on a case"),
+    "settlement.payout_batch": _("Payout batch"),
+    # jobs
+    "channels.bill_parse": _("Read a bill"),
+    "dayend.day": _("Walk a day"),
+    "dayend.step": _("Step of a day"),
+    "orders.load": _("Take in transactions"),
+    "reconciliation.run": _("Reconcile a channel day"),
+    "settlement.payouts_poll": _("Ask the bank for results"),
+    "settlement.payouts_send": _("Send payouts"),
+    # audit log
+    "api.token_issued": _("API token issued"),
+    "api.token_revoked": _("API token revoked"),
+    "approval.executed": _("Request approved"),
+    "approval.rejected": _("Request rejected"),
+    "approval.submitted": _("Request submitted"),
+    "approval.withdrawn": _("Request withdrawn"),
+    "channels.bill_accepted_without_lines": _("Bill accepted without unreadable lines"),
+    "channels.bill_received": _("Bill received"),
+    "channels.bill_taken_over": _("New version of a bill taken over"),
+    "channels.receipts_loaded": _("Bank lines loaded"),
+    "console.downloaded": _("List downloaded"),
+    "settlement.payout_file_taken": _("Payout file taken"),
+    "settlement.sheet_held": _("Settlement sheet held"),
+    "setup.loaded": _("Set-up loaded"),
+    "statement.downloaded": _("Statement downloaded"),
+    "statement.made": _("Statement made"),
+    "transactions.exported": _("Transactions exported"),
+    # owners of a posting rule's lines
+    "merchant": _("Merchant"),
+    "channel": _("Channel"),
+    "bank": _("Reserve account"),
+    "own_bank": _("Own-funds account"),
+    "institution": _("Institution"),
+    # totals of a bill
+    "all": _("All"),
+    "payment": _("Payment"),
+    "refund": _("Refund"),
+    "void": _("Void"),
+    "other_currencies": _("Other currencies"),
+    "payment.count": _("Payments, number"),
+    "payment.amount": _("Payments, amount"),
+    "refund.count": _("Refunds, number"),
+    "refund.amount": _("Refunds, amount"),
+    "void.count": _("Voids, number"),
+    "void.amount": _("Voids, amount"),
+}
+
+
+def word(code: str) -> Any:
+    """What a code is called."""
+    return WORDS.get(code, code)
+
+
+def coded(code: str, url: str = "") -> Cell:
+    """A code in words, with the code itself below, and alone in files."""
+    return Cell(word(code), url, note=code if code in WORDS else "", raw=code)

@@ -40,6 +40,7 @@ from payops.discrepancies.selectors import (
     reference_day,
 )
 from payops.discrepancies.services.params import prefill
+from payops.orders.choices import Status
 
 # --- the list ---------------------------------------------------------------------------------------------------------
 
@@ -192,7 +193,7 @@ def _sides(case: Discrepancy) -> dict[str, Any] | None:
         _side_row(
             _("Fee"), _side_money(own, "expected_cost"), _side_money(channel, "fee"), css="c-amount", hint=_("expected")
         ),
-        _side_row(_("Status"), _value(own, "status"), _value(channel, "status"), compare=False),
+        _side_row(_("Status"), _own_status(own), _value(channel, "status"), compare=False),
         _side_row(
             _("Channel trade number"), _value(own, "channel_trade_no"), _value(channel, "channel_trade_no"), css="c-num"
         ),
@@ -220,6 +221,12 @@ def _side_row(
 
 def _value(side: dict[str, Any] | None, name: str) -> str | None:
     return str(side.get(name) or "") if side else None
+
+
+def _own_status(side: dict[str, Any] | None) -> str | None:
+    """Our status in words; the channel's stays in the channel's own."""
+    value = _value(side, "status")
+    return str(Status(value).label) if value in Status.values else value
 
 
 def _side_kind(side: dict[str, Any] | None) -> str | None:

@@ -422,6 +422,43 @@ def test_a_debit_for_a_failed_payout_is_nobodys(bank: SimulatedBank, alice: Any,
     assert w.books_agree()
 
 
+def _debited_all_the_same(payout: Payout) -> None:
+    BankLine.objects.create(
+        bank_account=BankAccount.objects.get(), value_date=PAY_DATE, reference="X1", currency="CNY",
+        amount=-10_000, memo=f"PAYOUT {payout.payout_no}",
+    )  # fmt: skip
+    funds_match()
+
+
+def test_a_payout_the_bank_called_failed_and_debited_is_not_paid_again(
+    bank: SimulatedBank, alice: Any, bob: Any
+) -> None:
+    w.account("M-A", "9005")
+    sheet = w.ready_sheet()
+    _debited_all_the_same(w.pay(alice, bob, bank))
+    assert payout_batch_create(day=DAY, maker=alice) is None
+    sheet.refresh_from_db()
+    assert (sheet.state, w.in_flight(), w.settlement()) == ("in_payment", 10_000, 0)
+
+
+def test_a_second_attempt_is_not_sent_once_the_first_turns_out_to_be_paid(
+    bank: SimulatedBank, alice: Any, bob: Any
+) -> None:
+    w.account("M-A", "9005")
+    w.ready_sheet()
+    first = w.pay(alice, bob, bank)
+    batch = w.propose(alice)
+    w.approve(batch, bob)
+    _debited_all_the_same(first)
+    payouts_send(bank=bank)
+    payouts_send(bank=bank)
+    second = batch.payouts.get()
+    assert (bank.sent, states(second)) == ([first.payout_no], ("approved", "in_payment"))
+    assert payouts_needing_a_person().get() == second
+    assert first.payout_no in second.events.latest("id").note
+    assert second.events.count() == 3
+
+
 def test_sending_and_asking_again_changes_nothing(bank: SimulatedBank, alice: Any, bob: Any) -> None:
     w.account("M-A")
     w.ready_sheet()

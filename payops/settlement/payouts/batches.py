@@ -27,6 +27,7 @@ from payops.merchants.models import AccountState, MerchantStatus, SettlementAcco
 from payops.settlement.choices import PayoutState, SheetState
 from payops.settlement.models import Payout, PayoutBatch, PayoutEvent, SettlementSheet
 from payops.settlement.payouts.history import DEAD, SYSTEM, payout_note, payout_post, sheet_move
+from payops.settlement.payouts.results import numbers_debited_all_the_same
 
 ACTION: Final = "settlement.payout_batch"
 TARGET_KIND: Final = "settlement.payoutbatch"
@@ -130,12 +131,15 @@ def unpayable(sheet: SettlementSheet, account: SettlementAccount | None) -> tupl
 def _candidates(day: dt.date) -> QuerySet[SettlementSheet]:
     """Sheets to be paid now that have no payout on its way, in the order of merchants; locked."""
     live = Payout.objects.filter(sheet=OuterRef("pk")).exclude(state__in=DEAD)
+    # Neither paid again nor given back to the merchant while it looks as if the bank had paid after all.
+    debited = Payout.objects.filter(sheet=OuterRef("pk"), payout_no__in=numbers_debited_all_the_same())
     return (
         SettlementSheet.objects.select_for_update(of=("self",), no_key=True)
         .select_related("merchant")
         .filter(
             Q(state=SheetState.READY, payout_amount__gt=0) | Q(state=SheetState.IN_PAYMENT),
             ~Exists(live),
+            ~Exists(debited),
             pay_date__lte=day + dt.timedelta(days=1),
         )
         .order_by("merchant__merchant_no", "id")

@@ -9,6 +9,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from payops.accounts.choices import Event
+from payops.channels.choices import BankLineState
 from payops.channels.models import BankLine
 from payops.merchants.services import settlement_account_flag
 from payops.reconciliation.funds import RETURN
@@ -33,8 +34,10 @@ logger = logging.getLogger(__name__)
 UNFINISHED: Final = (PayoutState.SENDING, *IN_DOUBT)
 MISMATCH: Final = "answer_mismatch"
 CONFLICT: Final = "payout_conflict"
-FOR_A_PERSON: Final = (MISMATCH, CONFLICT)
-"""Failure codes of payouts whose number the bank uses for something else: no answer about it can be believed."""
+PAID_BEFORE: Final = "paid_before"
+FOR_A_PERSON: Final = (MISMATCH, CONFLICT, PAID_BEFORE)
+"""Failure codes of payouts no answer of the bank settles: it uses the number for something else, or it debited the
+attempt before this one although it had called that failed."""
 
 
 @transaction.atomic
@@ -89,6 +92,16 @@ def bank_line_paid(payout_no: str, line: BankLine) -> bool:
         _succeeded(payout, _line_note(line), SYSTEM, line.reference)
         batch_follow(payout.batch_id)
     return payout.state in (PayoutState.SUCCEEDED, PayoutState.RETURNED)
+
+
+def numbers_debited_all_the_same() -> set[str]:
+    """Numbers of payouts whose debit the statement shows although they had failed; those lines wait in suspense."""
+    memos = BankLine.objects.filter(
+        state=BankLineState.UNIDENTIFIED, amount__lt=0, memo__contains="PAYOUT "
+    ).values_list("memo", flat=True)
+    named = {words[1] for words in (memo.split() for memo in memos) if len(words) > 1 and words[0] == "PAYOUT"}
+    failed = Payout.objects.filter(payout_no__in=named, state=PayoutState.FAILED)
+    return set(failed.values_list("payout_no", flat=True))
 
 
 def bank_line_returned(payout_no: str, line: BankLine) -> bool:

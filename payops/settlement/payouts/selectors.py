@@ -54,5 +54,6 @@ def payouts_in_flight() -> dict[str, int]:
 
 
 def payouts_needing_a_person() -> QuerySet[Payout]:
-    """Payouts whose number the bank uses for something else: no query can settle them."""
-    return Payout.objects.filter(failure_code__in=FOR_A_PERSON, state__in=IN_DOUBT).order_by("id")
+    """Payouts no query can settle: the number means something else to the bank, or the attempt before was debited."""
+    states = (PayoutState.APPROVED, *IN_DOUBT)
+    return Payout.objects.filter(failure_code__in=FOR_A_PERSON, state__in=states).order_by("id")

@@ -17,6 +17,7 @@ from typing import Any, Final
 from django.db import connection, transaction
 from django.db.models import F, QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from payops.accounts import selectors as balances
 from payops.core.locks import key_code, namespace_code
@@ -40,8 +41,16 @@ from payops.settlement.payouts.history import (
     now,
     payout_lock,
     payout_move,
+    payout_note,
 )
-from payops.settlement.payouts.results import CONFLICT, FOR_A_PERSON, payout_result_take, payout_unknown
+from payops.settlement.payouts.results import (
+    CONFLICT,
+    FOR_A_PERSON,
+    PAID_BEFORE,
+    numbers_debited_all_the_same,
+    payout_result_take,
+    payout_unknown,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -176,11 +185,28 @@ def _send_alone(payout_id: int, bank: Bank, username: str) -> str:
     with transaction.atomic():
         payout = payout_lock(payout_id)
         fresh = payout.state == PayoutState.APPROVED
+        if fresh and payout.previous_id is not None and _paid_before(payout):
+            return payout.state
         if fresh:
             payout_move(payout, PayoutState.SENDING, username=username, sent_at=now())
         elif payout.state != PayoutState.SENDING:
             return payout.state
     return _deliver(payout, bank, username) if fresh else _ask(payout_id, bank, username)
+
+
+def _paid_before(payout: Payout) -> bool:
+    """Whether the bank debited an earlier attempt of the sheet after all; the payout is then left to a person."""
+    earlier = Payout.objects.filter(sheet=payout.sheet_id).exclude(pk=payout.pk)
+    debited = earlier.filter(payout_no__in=numbers_debited_all_the_same()).order_by("id").first()
+    if debited is None:
+        return False
+    if payout.failure_code != PAID_BEFORE:
+        note = _("Not sent: the bank's statement shows the debit of %(number)s, which it had called failed.") % {
+            "number": debited.payout_no
+        }
+        Payout.objects.filter(pk=payout.pk).update(failure_code=PAID_BEFORE, failure_reason=note[:200])
+        payout_note(payout, username=SYSTEM, note=note)
+    return True
 
 
 def _deliver(payout: Payout, bank: Bank, username: str) -> str:

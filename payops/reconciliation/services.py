@@ -188,14 +188,17 @@ def _compare(params: dict[str, Any]) -> Joined:
     joined = Joined()
     with connection.cursor() as cursor:
         # The whole result is small; what is large is hashed and summed inside, for which the default memory is too
-        # little. A partition loaded just now has no statistics, without which the planner would sort both sides.
+        # little. A partition loaded just now has no statistics, without which the planner would sort both sides, or
+        # look every row up by itself.
         cursor.execute("SET LOCAL work_mem = '256MB'")
         cursor.execute("SET LOCAL enable_mergejoin = off")
+        cursor.execute("SET LOCAL enable_nestloop = off")
         cursor.execute(sql.compare(params["skip_own"], params["own_far"], params["skip_line"]), params)
         for part, *figures in cursor.fetchall():
             _TAKE[part](joined, *figures)
         cursor.execute("RESET work_mem")
         cursor.execute("RESET enable_mergejoin")
+        cursor.execute("RESET enable_nestloop")
     return joined
 
 

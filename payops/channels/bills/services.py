@@ -193,15 +193,28 @@ def _load_lines(bill_file: BillFile) -> Reader:
 
 
 def _has_many_lines(source: Source, limits: Limits) -> bool:
-    """Whether any member has the lines that make a partition of its own worth it; stops counting there."""
+    """Whether any member has the lines that make a partition of its own worth it.
+
+    Where the unpacked size is known, the first lines tell how many there will be: being wrong costs time, no line.
+    """
     for member in unwrap(source, limits):
-        lines = 0
-        with member.open() as stream:
-            while lines < OWN_PARTITION_LINES and (piece := stream.read(_PIECE)):
-                lines += piece.count(b"\n")
+        if member.unpacked_size is None:
+            lines = _counted_lines(member)
+        else:
+            head = member.head(_PIECE)
+            lines = head.count(b"\n") * member.unpacked_size // max(len(head), 1)
         if lines >= OWN_PARTITION_LINES:
             return True
     return False
+
+
+def _counted_lines(member: Source) -> int:
+    """The member's lines; counting stops where they are many."""
+    lines = 0
+    with member.open() as stream:
+        while lines < OWN_PARTITION_LINES and (piece := stream.read(_PIECE)):
+            lines += piece.count(b"\n")
+    return lines
 
 
 def _next_number(day: dt.date, *, big: bool) -> int:
@@ -235,18 +248,23 @@ def _bounded(reader: Reader, chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _refuse_repeats(table: str, lo: int, hi: int, reader: Reader) -> None:
-    """Set-based: one grouped pass over the 64-bit row keys; only a hit looks at the rows themselves."""
+    """Set-based: one sorted pass over the 64-bit row keys; only a hit looks at the rows themselves."""
     name = quote_table(table)
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL work_mem = '64MB'")
+        cursor.execute(
+            f"SELECT count(row_hash) = count(DISTINCT row_hash) FROM {name}"  # noqa: S608 - our own table name
+            " WHERE id >= %s AND id < %s",
+            [lo, hi],
+        )
+        if cursor.fetchone()[0]:
+            return
         cursor.execute(
             f"SELECT row_hash FROM {name} WHERE id >= %s AND id < %s"  # noqa: S608 - our own table name
             " GROUP BY row_hash HAVING count(*) > 1 LIMIT 100",
             [lo, hi],
         )
         hashes = [value for (value,) in cursor.fetchall()]
-        if not hashes:
-            return
         # Different keys may share a hash once in a few hundred million files; equal ones share the trade as well.
         cursor.execute(
             "SELECT min(trade_no), array_agg(id - %s ORDER BY id)"  # noqa: S608 - our own table name

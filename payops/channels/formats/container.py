@@ -47,12 +47,25 @@ DEFAULT_LIMITS: Final = Limits()
 
 
 class Source:
-    """Bytes that can be opened again and again, with the name they came under."""
+    """Bytes that can be opened again and again, with the name they came under.
 
-    def __init__(self, opener: Callable[[], BinaryIO], name: str, *, size: int, seekable: bool = True) -> None:
+    `size` is that of the bytes kept; `unpacked_size` of those read, None when unknown. An archive's word for the latter
+    is not checked here: good for estimates only.
+    """
+
+    def __init__(
+        self,
+        opener: Callable[[], BinaryIO],
+        name: str,
+        *,
+        size: int,
+        unpacked_size: int | None = None,
+        seekable: bool = True,
+    ) -> None:
         self._opener = opener
         self.name = name
         self.size = size
+        self.unpacked_size = unpacked_size
         self.seekable = seekable
 
     @classmethod
@@ -61,9 +74,10 @@ class Source:
         if isinstance(value, Source):
             return value
         if isinstance(value, bytes):
-            return cls(lambda: io.BytesIO(value), name, size=len(value))
+            return cls(lambda: io.BytesIO(value), name, size=len(value), unpacked_size=len(value))
         path = Path(value)
-        return cls(lambda: path.open("rb"), name or path.name, size=path.stat().st_size)
+        size = path.stat().st_size
+        return cls(lambda: path.open("rb"), name or path.name, size=size, unpacked_size=size)
 
     def open(self) -> BinaryIO:
         """A fresh stream at the first byte; the caller closes it."""
@@ -266,7 +280,14 @@ def _zip(source: Source, limits: Limits) -> list[Source]:
         return opener
 
     return [
-        Source(opener_of(info), Path(info.filename).name, size=info.compress_size, seekable=False) for info in members
+        Source(
+            opener_of(info),
+            Path(info.filename).name,
+            size=info.compress_size,
+            unpacked_size=info.file_size,
+            seekable=False,
+        )
+        for info in members
     ]
 
 

@@ -15,6 +15,8 @@ import pytest
 from django.core.management import call_command
 from django.db import close_old_connections, connection, connections
 
+from payops.accounts import services as ledger
+from payops.accounts.choices import Event
 from payops.accounts.models import Account
 from payops.accounts.services import account_status_set
 from payops.approvals.registry import action_get
@@ -336,6 +338,34 @@ def test_a_second_attempt_needs_a_second_approval(bank: SimulatedBank, alice: An
     w.pay(alice, bob, bank)
     w.propose(alice)
     assert payouts_send(bank=bank)["asked"] == 0
+
+
+def test_a_second_attempt_leaves_from_the_account_of_the_first(bank: SimulatedBank, alice: Any, bob: Any) -> None:
+    w.account("M-A", "9005")
+    w.account("M-B", "0002")
+    w.ready_sheet()
+    first = w.pay(alice, bob, bank)
+    richer = BankAccount.objects.create(code="RSV2", bank_name="Bank", account_no="6223", kind="reserve")
+    ledger.open_bank_account("RSV2", "reserve")
+    owners = {"channel": "WECHAT", "bank": "RSV2"}
+    ledger.post(ledger.Posting(Event.RECEIPT, "test", 99_999, {"R": 90_000}, owners, DAY))
+    w.ready_sheet("M-B")
+    again, rest = w.propose(alice), w.propose(alice)
+    assert (again.bank_account, again.payouts.get().previous) == (first.batch.bank_account, first)
+    assert (rest.bank_account, rest.payouts.get().merchant.merchant_no) == (richer, "M-B")
+
+
+def test_a_second_attempt_leaves_from_another_account_when_a_person_says_so(
+    bank: SimulatedBank, alice: Any, bob: Any
+) -> None:
+    w.account("M-A", "9005")
+    w.ready_sheet()
+    w.pay(alice, bob, bank)
+    other = BankAccount.objects.create(code="RSV2", bank_name="Bank", account_no="6223", kind="reserve")
+    ledger.open_bank_account("RSV2", "reserve")
+    batch = payout_batch_create(day=DAY, maker=alice, bank_account=other)
+    assert batch is not None
+    assert batch.bank_account == other
 
 
 def test_a_second_attempt_after_a_rejected_one_is_possible(bank: SimulatedBank, alice: Any, bob: Any) -> None:

@@ -44,8 +44,9 @@ def payout_batch_create(*, day: dt.date, maker: User, bank_account: BankAccount 
 
     Takes ready sheets with a pay date up to the day after `day`, and sheets whose payout failed by the bank's fault.
     Sheets that cannot be paid (merchant held, account missing or flagged, branch code missing) are held first, with
-    the reason in the audit log. `bank_account`: a reserve account, by default the one that holds most. Raises
-    PayopsError 'payouts.not_allowed', 'payouts.no_bank_account'.
+    the reason in the audit log. `bank_account`: a reserve account, by default the one that holds most. A second attempt
+    leaves from the account of the first unless a person names another: where that is not the default, a batch of its
+    own is made, and the next call takes the rest. Raises PayopsError 'payouts.not_allowed', 'payouts.no_bank_account'.
     """
     if not maker.may("payouts.propose"):
         raise PayopsError(
@@ -59,7 +60,9 @@ def payout_batch_create(*, day: dt.date, maker: User, bank_account: BankAccount 
         sheets = list(_candidates(day)[:BATCH_LIMIT])
         if not sheets:
             return None
-        account = bank_account or _default_account()
+        account = bank_account
+        if account is None:
+            account, sheets = _without_changing_banks(sheets, _default_account())
         batch = _insert(sheets, day + dt.timedelta(days=1), account, maker)
         batch.approval = request_submit(
             action=ACTION,
@@ -168,6 +171,25 @@ def _default_account() -> BankAccount:
             _("There is no reserve account in %(currency)s to pay from; set one up.") % {"currency": CURRENCY},
         )
     return max(accounts, key=lambda account: balances.balance_of(RESERVE_SUBJECT, OwnerKind.BANK, account.code))
+
+
+def _without_changing_banks(
+    sheets: list[SettlementSheet], default: BankAccount
+) -> tuple[BankAccount, list[SettlementSheet]]:
+    """Only a person sends a failed payout through another bank (DOMAIN 11.5): what the first one may have taken after
+    all could not be told apart any more."""
+    again = [sheet for sheet in sheets if sheet.state == SheetState.IN_PAYMENT]
+    first = (
+        Payout.objects.filter(sheet__in=again, state=PayoutState.FAILED)
+        .order_by("sheet_id", "id")
+        .distinct("sheet_id")
+        .select_related("batch__bank_account")
+    )
+    bound = {payout.sheet_id: payout.batch.bank_account for payout in first}
+    elsewhere = [account for account in bound.values() if account != default]
+    if not elsewhere:
+        return default, sheets
+    return elsewhere[0], [sheet for sheet in sheets if bound.get(sheet.pk) == elsewhere[0]]
 
 
 def _insert(sheets: list[SettlementSheet], pay_date: dt.date, account: BankAccount, maker: User) -> PayoutBatch:

@@ -205,9 +205,16 @@ def _totals(numbers: dict[int, str], paid_on: dt.date) -> dict[int, int]:
 
 
 def _owed(numbers: dict[int, str], totals: dict[int, int]) -> dict[int, int]:
-    """What of each total goes to a recovery the merchant still owes, minor units: never more than there is."""
-    owed = ledger.balances_of(RECOVERIES, MERCHANT, numbers.values())
-    amounts = {merchant: min(owed.get(number, 0), totals[merchant]) for merchant, number in numbers.items()}
+    """What of each total goes to a recovery the merchant still owes, minor units: never more than there is, and nothing
+    frozen or restricted, which is not ours to take."""
+    balances = ledger.balances_of(RECOVERIES, MERCHANT, numbers.values())
+    owed = {number: amount for number, amount in balances.items() if amount > 0}
+    available = available_of(owed) if owed else {}
+    amounts = {
+        merchant: min(owed[number], totals[merchant], available.get(number, 0))
+        for merchant, number in numbers.items()
+        if number in owed
+    }
     return {merchant: amount for merchant, amount in amounts.items() if amount > 0}
 
 

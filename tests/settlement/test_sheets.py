@@ -291,6 +291,29 @@ def test_no_more_is_collected_than_there_is(books: Books) -> None:
     assert account_get("112203", "merchant", "M-A").balance == 30_000 - 9940
 
 
+def test_frozen_money_is_not_collected(books: Books) -> None:
+    _owes(books, 3000)
+    freeze_place(
+        account=account_get("220202", "merchant", "M-A"),
+        amount=8000,
+        reason="court order",
+        source_kind="court",
+        source_id="1",
+        created_by="bob",
+    )
+    books.pay("1", "100.00", TUESDAY)
+    books.plain_day(TUESDAY)
+    assert (books.settlement(books.a), account_get("112203", "merchant", "M-A").balance) == (8000, 3000 - 1940)
+
+
+def test_nothing_is_collected_from_a_stopped_account(books: Books) -> None:
+    _owes(books, 3000)
+    account_status_set(account=account_get("220202", "merchant", "M-A"), status="stopped")
+    books.pay("1", "100.00", TUESDAY)
+    books.plain_day(TUESDAY)
+    assert books.settlement(books.a) == 9940
+
+
 def test_what_is_collected_stands_on_the_statement_of_its_sheet(books: Books) -> None:
     _owes(books, 3000)
     books.pay("1", "100.00", TUESDAY)

@@ -9,7 +9,6 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Iterator
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +144,60 @@ def _translates(node: ast.AST) -> bool:
     return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in TRANSLATES
 
 
+BARE = re.compile(r"[A-Za-z]{2,}")
+NAMES = {"payops", "CSV", "SHA"}
+SPEAKS_BOTH = "500.html"
+"""Shown when nothing works any more, languages included."""
+NOT_WORDS = re.compile(
+    r"{% comment.*?endcomment %}|{% blocktranslate.*?endblocktranslate %}|{#.*?#}"
+    r"|<(script|style)\b.*?</\1>|<!doctype.*?>"
+    r"|<span class=\"material-symbols-outlined\".*?</span>",
+    re.DOTALL,
+)
+SHOWN_ATTRIBUTES = re.compile(r"\b(?:aria-label|title|placeholder|alt|data-label|data-confirm)=\"([^\"]*)\"")
+
+
+@pytest.mark.parametrize(
+    "path",
+    sorted(path for path in (ROOT / "templates").rglob("*.html") if path.name != SPEAKS_BOTH),
+    ids=lambda path: path.name,
+)
+def test_templates_hold_no_words_of_their_own(path):
+    text = re.sub(r"{[%{].*?[%}]}", "", NOT_WORDS.sub("", path.read_text(encoding="utf-8")), flags=re.DOTALL)
+    shown = SHOWN_ATTRIBUTES.findall(text) + re.split(r"<[^>]*>", text)
+    assert {word for each in shown for word in BARE.findall(each)} <= NAMES
+
+
+READ_BY_USERS = {
+    "title", "label", "empty", "confirm", "lead", "form_button", "help_text", "verbose_name", "verbose_name_plural",
+    "empty_label",
+}  # fmt: skip
+FIRST_ARGUMENT_IS_READ = {"Column", "Button", "ValidationError", "Http404", "PermissionDenied"}
+
+
+def test_what_users_read_is_marked_for_translation():
+    """A plain text where a heading, a label or a refusal goes. The API's description is English and for programmers."""
+    plain = [
+        f"{path.relative_to(ROOT)}:{text.lineno} {text.value}"
+        for path in (ROOT / "payops").rglob("*.py")
+        if not {"migrations", "management", "api"} & set(path.parts)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+        for text in _read_arguments(node)
+        if isinstance(text, ast.Constant) and isinstance(text.value, str) and BARE.search(text.value)
+    ]
+    assert plain == []
+
+
+def _read_arguments(call: ast.Call) -> Iterator[ast.expr]:
+    yield from (each.value for each in call.keywords if each.arg in READ_BY_USERS)
+    name = getattr(call.func, "id", getattr(call.func, "attr", ""))
+    if name in FIRST_ARGUMENT_IS_READ:
+        yield from call.args[:1]
+    elif name == "PayopsError":
+        yield from call.args[1:2]
+
+
 # --- the glossary -----------------------------------------------------------------------------------------------------
 
 
@@ -169,33 +222,6 @@ def test_a_model_is_called_what_the_glossary_calls_it(label, chinese):
 
 
 # --- pages ------------------------------------------------------------------------------------------------------------
-
-
-class VisibleText(HTMLParser):
-    """The words of a page a reader sees, without scripts, styles and the names of icons."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.words: list[str] = []
-        self._hidden = 0
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        found = dict(attrs)
-        if self._hidden or tag in ("script", "style", "svg"):
-            self._hidden += tag not in ("br", "img", "input", "link", "meta", "hr")
-        elif "material-symbols-outlined" in (found.get("class") or ""):
-            self._hidden = 1
-        for name in ("aria-label", "title", "placeholder", "alt"):
-            if found.get(name):
-                self.words.append(found[name] or "")
-
-    def handle_endtag(self, tag: str) -> None:
-        if self._hidden:
-            self._hidden -= 1
-
-    def handle_data(self, data: str) -> None:
-        if not self._hidden and data.strip():
-            self.words.append(data.strip())
 
 
 @pytest.mark.django_db

@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
-from operator import neg, sub
+from itertools import compress, count
+from operator import ne, neg, sub
 from typing import Final
 
 from django.utils.translation import gettext as _
@@ -396,12 +397,12 @@ class AlipayReader(Reader):
         settled = list(map(sub, values["received"], fees))
         if any(values["share"]):
             settled = [net - sign * share for net, share in zip(settled, values["share"], strict=True)]
-        count = len(numbers)
+        rows = len(numbers)
         match_key, request, original, keys = self._references(cells, back)
-        self._count(values, back, count)
+        self._count(values, back, rows)
         return Batch(
-            numbers, kinds, match_key, trade, cells["order_no"], request, original, [b"SUCCESS"] * count, amounts,
-            settled, fees, [b""] * count, [b"CNY"] * count, list(map(times.__getitem__, cells["finished"])), payer,
+            numbers, kinds, match_key, trade, cells["order_no"], request, original, [b"SUCCESS"] * rows, amounts,
+            settled, fees, [b""] * rows, [b"CNY"] * rows, list(map(times.__getitem__, cells["finished"])), payer,
             keys, lambda i: self._extra(columns, i),
         )  # fmt: skip
 
@@ -451,9 +452,11 @@ class AlipayReader(Reader):
 
     def _amounts(self, cells: dict[str, Sequence[bytes]]) -> dict[str, list[int]]:
         values = {name: signed_column(_name_of(name), cells[name]) for name in ("order_amount", "fee")}
-        # Equal unless a discount was given, which whole blocks often show none of.
-        same = cells["received"] == cells["order_amount"]
-        values["received"] = values["order_amount"] if same else signed_column(_name_of("received"), cells["received"])
+        # Equal unless a discount was given.
+        whole, received = cells["order_amount"], cells["received"]
+        values["received"] = values["order_amount"].copy()
+        for i in compress(count(), map(ne, whole, received)):
+            values["received"][i] = hundredths(received[i], _name_of("received"), signed=True)
         for name in _AMOUNTS:
             if name not in values:
                 column = cells.get(name)
@@ -481,14 +484,14 @@ class AlipayReader(Reader):
             {"line_no": numbers[index]},
         )
 
-    def _count(self, values: dict[str, list[int]], back: list[int], count: int) -> None:
+    def _count(self, values: dict[str, list[int]], back: list[int], rows: int) -> None:
         paid, returned = self._sums[PAYMENT], self._sums[REFUND]
         for name, column in values.items():
             refunded = sum([column[i] for i in back])
             returned[name] += refunded
             paid[name] += sum(column) - refunded
         returned["count"] += len(back)
-        paid["count"] += count - len(back)
+        paid["count"] += rows - len(back)
 
     def show_cells(self, cells: Sequence[bytes]) -> str:
         """The row as the file has it, card numbers masked."""

@@ -53,22 +53,22 @@ BILL_COPY_COLUMNS: Final = (
     "id",
     "contract_id",
     "kind",
+    "status",
+    "rate",
+    "currency",
     "match_key",
     "trade_no",
     "order_no",
     "request_no",
     "original_trade_no",
-    "status",
     "amount",
     "settled_amount",
     "fee",
-    "rate",
-    "currency",
     "occurred_at",
     "payer_masked",
     "row_hash",
 )
-"""Columns of `Reader.copy_chunks`, in this order."""
+"""Columns of `Reader.copy_chunks`, in this order: what few distinct values share stands together."""
 
 MAX_BAD_LINES: Final = 1000
 """More unreadable lines than this is not a bill with a few damaged lines: the file is rejected."""
@@ -292,7 +292,22 @@ def _ids(prefix: int, numbers: Sequence[int]) -> list[bytes]:
     return [text + digits for digits in _LAST_DIGITS[first % 10_000 : last % 10_000 + 1]]
 
 
-_KIND_TEXT: Final = {code: b"%d" % code for code in KINDS}
+class _Shared(dict[tuple[int, bytes, bytes, bytes], bytes]):
+    """Kind, status, rate and currency → the COPY text they have in common with the contract, made once a block."""
+
+    def __init__(self, contract: bytes) -> None:
+        self._contract = contract
+
+    def __missing__(self, cells: tuple[int, bytes, bytes, bytes]) -> bytes:
+        kind, *texts = cells
+        status, rate, currency = (text.replace(b"\\", b"\\\\") for text in texts)
+        self[cells] = text = b"\t".join((self._contract, b"%d" % kind, status, rate or _NULL, currency))
+        return text
+
+
+def _shared(batch: Batch, contract: bytes) -> Iterable[bytes]:
+    cells = zip(batch.kind, batch.status, batch.rate, batch.currency, strict=True)
+    return map(_Shared(contract).__getitem__, cells)
 
 
 class Reader:
@@ -379,19 +394,15 @@ class Reader:
 
         columns = (
             _ids(prefix_id, batch.numbers),
-            repeat(contract),
-            map(_KIND_TEXT.__getitem__, batch.kind),
+            _shared(batch, contract),
             _escaped(batch.match_key, nullable=False),
             _escaped(batch.trade_no, nullable=False),
             _escaped(batch.order_no, nullable=True),
             _escaped(batch.request_no, nullable=True),
             _escaped(batch.original_trade_no, nullable=True),
-            batch.status,
             numbers(batch.amount),
             numbers(batch.settled),
             numbers(batch.fee),
-            _escaped(batch.rate, nullable=True),
-            batch.currency,
             batch.occurred_at,
             _escaped(batch.payer, nullable=True),
             numbers(hashes),

@@ -23,7 +23,7 @@ class HoldState(models.TextChoices):
 class SheetState(models.TextChoices):
     """Life of a settlement sheet."""
 
-    DRAFT = "draft", _("Computed")
+    DRAFT = "draft", pgettext_lazy("settlement sheet", "Computed")
     READY = "ready", _("Ready for payment")
     CARRIED = "carried", _("Carried forward")
     HELD = "held", pgettext_lazy("settlement sheet", "Held")

@@ -1,5 +1,7 @@
 """Value sets of the ledger (DOMAIN 4)."""
 
+from typing import Any
+
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
@@ -113,6 +115,46 @@ class Event(models.IntegerChoices):
     PAYOUT_RETURNED = 414, _("Payout returned")
     FEE_CARRIED = 421, _("Fee income carried out of the reserve")
     OWN_FUNDS_COVER = 422, _("Own funds cover")
+    MANUAL = 901, _("Manual voucher")
+    CORRECTION_WIPE = 911, _("Same-day wipe")
+    CORRECTION_REVERSAL = 912, _("Same-day reversal")
+    CORRECTION_NEXT_DAY = 913, _("Next-day correction")
+    CORRECTION_RED_REVERSAL = 914, _("Next-day red reversal")
+    CORRECTION_PRIOR_YEAR = 915, _("Correction of a prior year")
+
+
+def event_choices() -> list[tuple[int, Any]]:
+    """The events for a model field: given as a function, so that a new event needs no migration of every table."""
+    return Event.choices
+
+
+LINE_EVENTS = (
+    Event.MANUAL,
+    Event.CORRECTION_WIPE,
+    Event.CORRECTION_REVERSAL,
+    Event.CORRECTION_NEXT_DAY,
+    Event.CORRECTION_RED_REVERSAL,
+    Event.CORRECTION_PRIOR_YEAR,
+)
+"""Events whose lines are given with the document; they have no posting rule."""
+
+
+class CorrectionKind(models.TextChoices):
+    """The corrections of a wrong voucher (DOMAIN 9): one side or the whole chain, on its own day or later."""
+
+    SAME_DAY_WIPE = "same_day_wipe", _("Same-day wipe")
+    SAME_DAY_REVERSAL = "same_day_reversal", _("Same-day reversal")
+    NEXT_DAY = "next_day", _("Next-day correction")
+    RED_REVERSAL = "red_reversal", _("Next-day red reversal")
+    PRIOR_YEAR = "prior_year", _("Correction of a prior year")
+
+
+class DocumentState(models.TextChoices):
+    """Life of a document that the ledger itself keeps: proposed by one person, booked when another approves."""
+
+    PROPOSED = "proposed", _("Proposed")
+    BOOKED = "booked", _("Booked")
+    REJECTED = "rejected", _("Rejected")
 
 
 class FindingLevel(models.TextChoices):

@@ -5,7 +5,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
-from payops.accounts.choices import Event
+from payops.accounts.choices import event_choices
 from payops.channels.models import BankAccount, BillFile, ChannelContract
 from payops.core.models import JobRun
 from payops.discrepancies.models import Discrepancy
@@ -173,7 +173,7 @@ class RunVoucher(models.Model):
     contract = models.ForeignKey(ChannelContract, on_delete=models.PROTECT)
     channel_date = models.DateField(_("channel date"))
     batch = models.PositiveSmallIntegerField(default=1)
-    event = models.PositiveSmallIntegerField(_("rule"), choices=Event.choices)
+    event = models.PositiveSmallIntegerField(_("rule"), choices=event_choices)
     merchant_no = models.CharField(_("merchant"), max_length=40, blank=True)
     amounts = models.JSONField(_("amounts"))
     voucher_id = models.BigIntegerField(_("voucher"), null=True, blank=True)

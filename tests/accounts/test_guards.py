@@ -414,7 +414,7 @@ def test_a_freeze_is_only_released(ledger: dt.date, change: str) -> None:
         run("DELETE FROM accounts_freeze")
     run("SET CONSTRAINTS ALL IMMEDIATE")
     with refused("23001"):
-        run("TRUNCATE accounts_freeze")
+        run("TRUNCATE accounts_freeze CASCADE")
 
 
 @pytest.mark.parametrize("table", ["accounts_account", "accounts_accountingday", "accounts_daybalance"])

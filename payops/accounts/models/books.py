@@ -10,12 +10,12 @@ from payops.accounts.choices import (
     AccountStatus,
     DayState,
     Element,
-    Event,
     FindingLevel,
     OwnerKind,
     PostingMode,
     RuleState,
     Side,
+    event_choices,
 )
 from payops.accounts.guards import ENTRY_TRIGGERS, VOUCHER_TRIGGERS
 from payops.core.formatting import local_name
@@ -35,6 +35,7 @@ class Subject(models.Model):
     normal_side = models.CharField(_("normal side"), max_length=1, choices=Side.choices)
     parent = models.ForeignKey("self", on_delete=models.PROTECT, null=True, blank=True, related_name="children")
     is_leaf = models.BooleanField(_("leaf"), default=True)
+    erp_code = models.CharField(_("ERP code"), max_length=40, blank=True)
 
     class Meta:
         ordering = ["code"]
@@ -174,7 +175,7 @@ class PostingRule(models.Model):
     the side, a zero line is left out.
     """
 
-    event = models.PositiveSmallIntegerField(_("event"), choices=Event.choices)
+    event = models.PositiveSmallIntegerField(_("event"), choices=event_choices)
     version = models.PositiveIntegerField(_("version"), default=1)
     effective_day = models.DateField(_("effective from"))
     lines = models.JSONField(_("lines"))
@@ -199,7 +200,7 @@ class Voucher(DayPartitionedModel):
     id = day·10¹² + n·1000; its entries are id+1 … id+line_count. Append-only.
     """
 
-    event = models.PositiveSmallIntegerField(_("event"), choices=Event.choices)
+    event = models.PositiveSmallIntegerField(_("event"), choices=event_choices)
     source_kind = models.CharField(_("source"), max_length=24)
     source_id = models.BigIntegerField(_("source number"))
     business_date = models.DateField(_("business date"))
@@ -242,7 +243,7 @@ class Entry(DayPartitionedModel):
     side = models.CharField(_("side"), max_length=1, choices=Side.choices)
     amount = models.BigIntegerField(_("amount (minor units)"))
     currency = models.CharField(_("currency"), max_length=3)
-    event = models.PositiveSmallIntegerField(_("business code"), choices=Event.choices)
+    event = models.PositiveSmallIntegerField(_("business code"), choices=event_choices)
     balance_after = models.BigIntegerField(_("balance after (minor units)"), null=True, blank=True)
 
     partition_triggers: ClassVar[list[str]] = ENTRY_TRIGGERS

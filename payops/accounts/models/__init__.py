@@ -1,0 +1,53 @@
+"""The ledger's data (DOMAIN 4, 9), by concern; import models from here."""
+
+from payops.accounts.models.books import (
+    Account,
+    AccountingDay,
+    DayBalance,
+    DayFinding,
+    Entry,
+    Freeze,
+    PostingKey,
+    PostingRule,
+    Subject,
+    Voucher,
+)
+from payops.accounts.models.documents import (
+    CorrectedEntry,
+    Correction,
+    CorrectionVoucher,
+    ManualVoucher,
+    PeriodBalance,
+)
+from payops.accounts.models.modes import (
+    AccountStatusChange,
+    Deduction,
+    DeductionPart,
+    DivertedEntry,
+    PostingModeRule,
+    QueuedMovement,
+)
+
+__all__ = [
+    "Account",
+    "AccountStatusChange",
+    "AccountingDay",
+    "CorrectedEntry",
+    "Correction",
+    "CorrectionVoucher",
+    "DayBalance",
+    "DayFinding",
+    "Deduction",
+    "DeductionPart",
+    "DivertedEntry",
+    "Entry",
+    "Freeze",
+    "ManualVoucher",
+    "PeriodBalance",
+    "PostingKey",
+    "PostingModeRule",
+    "PostingRule",
+    "QueuedMovement",
+    "Subject",
+    "Voucher",
+]

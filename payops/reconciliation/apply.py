@@ -90,12 +90,18 @@ def _sort_out(run: ReconRun, before: Before, outcome: Outcome) -> tuple[Placed, 
     for difference in outcome.new:
         base = base_of(identity_of(difference))
         known = before.redo.get(base)
-        if known is not None and known.d == difference.d and known.fee_claim == difference.fee_claim:
+        if known is not None and _is_same(known, difference):
             _refresh(known, difference, run)
             placed.append((difference, known))
         else:
             fresh.append((difference, _item(run, difference, replaces=known or gone.get(base))))
     return placed, fresh
+
+
+def _is_same(known: OpenItem, difference: Difference) -> bool:
+    """Whether an item goes on as this difference: as much, and as what it is; what is in doubt may become definite."""
+    told = known.result == difference.result or known.state == ItemState.IN_DOUBT
+    return told and (known.d, known.fee_claim) == (difference.d, difference.fee_claim)
 
 
 def _insert(placed: Placed, fresh: Placed) -> None:
@@ -115,14 +121,24 @@ def _case_open(item: OpenItem) -> bool:
 def _refresh(item: OpenItem, difference: Difference, run: ReconRun) -> None:
     """An item kept by a re-run: its line may stand in a newer file, its state may have become definite."""
     item.bill_line_id = difference.line.id if difference.line else None
-    item.state = difference.state
+    item.state, item.result = difference.state, difference.result
     if difference.state == ItemState.DEFINITE:
         item.definite_run_id = item.definite_run_id or run.pk
         item.definite_date = item.definite_date or run.channel_date
     else:
         item.definite_run_id = item.definite_date = None
     item.cleared_run_id = item.cleared_date = None
-    item.save(update_fields=["bill_line_id", "state", "definite_run", "definite_date", "cleared_run", "cleared_date"])
+    item.save(
+        update_fields=[
+            "bill_line_id",
+            "state",
+            "result",
+            "definite_run",
+            "definite_date",
+            "cleared_run",
+            "cleared_date",
+        ]
+    )
 
 
 def _item(run: ReconRun, difference: Difference, replaces: OpenItem | None) -> OpenItem:
@@ -177,7 +193,11 @@ def _pool(run: ReconRun, before: Before, outcome: Outcome) -> None:
         # Another day's run booked it: this day's run takes it out again, as if its other half had come.
         pooled.item.state = ItemState.CLEARED
         pooled.item.cleared_run, pooled.item.cleared_date = run, run.channel_date
-    changed = [p.item for p in before.pool if snapshot(p.item) != before.stored[p.item.pk]]
+    for item in before.replaced:
+        item.state = ItemState.CLEARED
+        item.cleared_run, item.cleared_date = run, run.channel_date
+    tried = [*(pooled.item for pooled in before.pool), *before.pairs]
+    changed = [item for item in tried if snapshot(item) != before.stored[item.pk]]
     _cases_of_pool(run, before, changed)
     # Those that end before those that come back: a row has at most one live item.
     for item in sorted(changed, key=lambda changed_item: changed_item.state in LIVE):

@@ -60,6 +60,7 @@ class Before:
 
     `redo` are differences of this day that are decided anew, by the base of their identity; `frozen` those somebody
     acted on; `promoted` those another day's run made definite. The latter stand in the pool like items of other days.
+    `pairs` are other days' mismatches, `replaced` those of them that a change of their line takes up.
     """
 
     pool: list[PoolItem] = field(default_factory=list)
@@ -68,6 +69,8 @@ class Before:
     frozen: list[OpenItem] = field(default_factory=list)
     promoted: list[OpenItem] = field(default_factory=list)
     unlinked: list[int] = field(default_factory=list)
+    pairs: list[OpenItem] = field(default_factory=list)
+    replaced: list[OpenItem] = field(default_factory=list)
 
 
 def snapshot(item: OpenItem) -> tuple:
@@ -104,11 +107,10 @@ def load_before(contract: ChannelContract, day: date, batch: int) -> Before:
     for item in (*of_others, *before.promoted):
         if item.state == ItemState.RESOLVED or (item.state == ItemState.CLEARED and item.transaction_id in kept):
             continue
-        if item.state == ItemState.CLEARED:
+        if item.state == ItemState.CLEARED and item.side != ItemSide.PAIR:
             before.unlinked.append(item.transaction_id)
         _undo(item, run_ids)
-        if item.side != ItemSide.PAIR:
-            pooled.append(item)
+        (before.pairs if item.side == ItemSide.PAIR else pooled).append(item)
     before.pool = _with_rows(pooled, contract)
     return before
 
@@ -127,7 +129,7 @@ def _undo(item: OpenItem, run_ids: set[int]) -> None:
         item.state = ItemState.DEFINITE if item.definite_run_id else ItemState.IN_DOUBT
         if item.side == ItemSide.OWN:
             item.bill_line_id = None
-        else:
+        elif item.side == ItemSide.CHANNEL:
             item.transaction_id = None
     if item.definite_run_id in run_ids:
         item.definite_run_id = item.definite_date = None
@@ -179,10 +181,12 @@ def settled_rows(before: Before, contract: ChannelContract, day: date, lines: tu
     for item in before.frozen:
         if item.bill_line_id in known:
             frozen[_name(known[item.bill_line_id])].append(item)
+    follow_ups = _follow_ups(before, contract)
     for name, items in frozen.items():
         was = known[items[0].bill_line_id]
         if day_of(was.id) == day:
-            _compare_acted(skips, items, pairs, was, now.get(name))
+            difference = _compare_acted(skips, items, pairs, was, now.get(name))
+            _take_note(before, skips, difference, follow_ups.get(name))
         else:
             _take_discount(skips, _own_of(items, pairs), items, was)
     _follow_promoted(before, skips, known, now)
@@ -214,7 +218,7 @@ def _take_discount(skips: Skips, own: OwnRow | None, items: list[OpenItem], line
 
 def _compare_acted(
     skips: Skips, items: list[OpenItem], pairs: dict[int, OwnRow], was: LineRow, now: LineRow | None
-) -> None:
+) -> Difference:
     """The line against what the items on it claim: Σ d, and for a pair our own amount."""
     own = _own_of(items, pairs)
     claimed = sum(item.d for item in items) + (own.value if own else 0)
@@ -226,19 +230,37 @@ def _compare_acted(
         if now.id != was.id and (now.value, now.amount, now.fee) == (was.value, was.amount, was.fee):
             MatchLink.objects.filter(bill_line_id=was.id).update(bill_line_id=now.id)
             OpenItem.objects.filter(bill_line_id=was.id, pk__in=[item.pk for item in items]).update(bill_line_id=now.id)
-    if value != claimed:
-        skips.changed.append(
-            Difference(
-                ResultKind.AMOUNT,
-                ItemSide.PAIR,
-                ItemState.DEFINITE,
-                value - claimed,
-                own,
-                now or was,
-                ReasonCode.AMOUNT_CHANGED,
-                change_no=len(items),
-            )
-        )
+    return Difference(
+        ResultKind.AMOUNT,
+        ItemSide.PAIR,
+        ItemState.DEFINITE,
+        value - claimed,
+        own,
+        now or was,
+        ReasonCode.AMOUNT_CHANGED,
+        change_no=len(items),
+    )
+
+
+def _follow_ups(before: Before, contract: ChannelContract) -> dict[LineName, OpenItem]:
+    """Amount mismatches that another day's run found when it cleared a line of this day."""
+    found = {i.bill_line_id: i for i in before.pairs if i.result == ResultKind.AMOUNT and i.transaction_id}
+    return {_name(line): found[pk] for pk, line in line_rows_of(found, contract).items()}
+
+
+def _take_note(before: Before, skips: Skips, difference: Difference, follow_up: OpenItem | None) -> None:
+    """What changed is a difference; one that another day's run found on this line already is taken up in it.
+
+    Side by side the two would stay in suspense as a surplus and a shortage of which nobody owes anything.
+    """
+    if difference.d == 0:
+        return
+    if follow_up is not None:
+        before.replaced.append(follow_up)
+        difference.d += follow_up.d
+        difference.related = own_rows_of([follow_up.transaction_id])[follow_up.transaction_id]
+    if difference.d:
+        skips.changed.append(difference)
 
 
 def _follow_promoted(before: Before, skips: Skips, known: dict[int, LineRow], now: dict[LineName, LineRow]) -> None:

@@ -268,6 +268,39 @@ def test_a_reissue_that_changes_a_line_the_next_day_cleared_is_a_case_over_the_c
     assert (cases(), town.shortage) == ([("amount_mismatch", "open", -1_000)], 1_000)
 
 
+def test_a_reissue_that_corrects_a_line_the_next_day_cleared_leaves_no_two_halves_of_the_mistake(town: Town) -> None:
+    town.day(MON, lines=[line("R-1", MON, "23:30:00", 10_007)])
+    town.day(TUE, [pay("1", MON, "23:30:00")])
+    assert (cases(), town.surplus) == ([("amount_mismatch", "open", 7)], 7)
+    town.bill(MON, line("R-1", MON, "23:30:00"))
+    for day in (MON, TUE, MON):
+        town.run(day)
+        assert (cases(), live()) == ([("amount_mismatch", "auto_cleared", 0)], [])
+        assert (town.surplus, town.shortage, town.clearing) == (0, 0, 0)
+
+
+def test_a_line_the_next_day_cleared_with_a_mismatch_is_one_case_over_what_it_is_now(town: Town) -> None:
+    town.day(MON, lines=[line("R-1", MON, "23:30:00", 10_007)])
+    town.day(TUE, [pay("1", MON, "23:30:00")])
+    for amount in (10_050, 9_000, 10_007):
+        town.bill(MON, line("R-1", MON, "23:30:00", amount))
+        for day in (MON, TUE):
+            town.run(day)
+            assert [suspense for _kind, state, suspense in cases() if state == "open"] == [amount - 10_000]
+            assert town.surplus - town.shortage == amount - 10_000
+            assert 0 in (town.surplus, town.shortage)
+
+
+def test_a_mismatch_somebody_decided_stays_decided_when_its_line_is_corrected(town: Town, alice: Any, bob: Any) -> None:
+    town.day(MON, lines=[line("R-1", MON, "23:30:00", 10_007)])
+    town.day(TUE, [pay("1", MON, "23:30:00")])
+    act("income", alice, bob)
+    town.bill(MON, line("R-1", MON, "23:30:00"))
+    for day in (MON, TUE, MON):
+        town.run(day)
+        assert cases() == [("amount_mismatch", "closed", 0), ("amount_mismatch", "open", -7)]
+
+
 def test_a_replaced_difference_stays_the_same_case_when_nothing_changes_any_more(town: Town) -> None:
     town.day(MON, [pay("1", MON)], [line("R-1", MON, amount=9_000)])
     town.bill(MON, line("R-1", MON, amount=9_500))
@@ -275,6 +308,27 @@ def test_a_replaced_difference_stays_the_same_case_when_nothing_changes_any_more
     before = live(), cases(), list(OpenItem.objects.values_list("pk", "state"))
     town.run(MON)
     assert (live(), cases(), list(OpenItem.objects.values_list("pk", "state"))) == before
+
+
+def test_what_was_in_doubt_only_because_the_day_before_had_no_run_is_definite_once_it_has(town: Town) -> None:
+    town.close(MON)
+    town.orders(pay("1", TUE, "00:05:00"))
+    town.close(TUE)
+    town.bill(TUE, line("R-9", TUE, "00:05:00", 700))
+    assert [kind for kind, _key, _d in found(town.run(TUE))] == ["channel_in_doubt", "own_in_doubt"]
+    town.bill(MON)
+    town.run(MON)
+    assert found(town.run(TUE)) == [("channel_only", "R-9", 700), ("own_only", "R-1", -10_000)]
+    assert sorted(kind for kind, _state, _suspense in cases()) == ["channel_only", "own_only"]
+    assert (town.surplus, town.shortage) == (700, 10_000)
+
+
+def test_a_difference_that_turns_out_to_be_another_one_is_a_case_of_that_kind(town: Town) -> None:
+    town.day(MON, lines=[line("R-1", MON)])
+    assert cases() == [("channel_only", "open", 10_000)]
+    town.orders(pay("1", MON, status="closed"))
+    town.run(MON)
+    assert cases() == [("channel_only", "withdrawn", 0), ("status_mismatch", "open", 10_000)]
 
 
 # --- what people have acted on ----------------------------------------------------------------------------------------

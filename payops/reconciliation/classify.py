@@ -5,8 +5,10 @@ d = channel − own with the sign of channel pending clearing.
 """
 
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
+from typing import TypeVar
 
 from payops.discrepancies.choices import ReasonCode
 from payops.orders.choices import Kind, Status
@@ -15,6 +17,7 @@ from payops.reconciliation.models import OpenItem
 from payops.reconciliation.rows import LineRow, OwnRow
 from payops.reconciliation.windows import DoubtWindow
 
+Row = TypeVar("Row", OwnRow, LineRow)
 UNDECIDED = {Status.CREATED, Status.PROCESSING, Status.UNKNOWN}
 
 
@@ -117,10 +120,10 @@ class Judge:
         own_left, lines_left, pool = self._try_pool(own_left, lines_left, pool)
         own_left = self._offset(own_left)
         own_left, lines_left = self._kind_mismatches(own_left, lines_left)
-        for own in own_left:
-            self._own_alone(own)
-        for line in lines_left:
-            self._line_alone(line)
+        for own, first in _with_first(own_left):
+            self._own_alone(own, first)
+        for line, first in _with_first(lines_left):
+            self._line_alone(line, first)
         for pooled in pool:
             self._still_open(pooled)
         return self.outcome
@@ -190,8 +193,11 @@ class Judge:
     def _try_pool(
         self, own_left: list[OwnRow], lines_left: list[LineRow], pool: list[PoolItem]
     ) -> tuple[list[OwnRow], list[LineRow], list[PoolItem]]:
-        waiting_lines = {(p.line.key, p.line.kind): p for p in pool if p.item.side == ItemSide.CHANNEL and p.line}
-        waiting_own = {(p.own.key, p.own.kind): p for p in pool if p.item.side == ItemSide.OWN and p.own}
+        # Of several with one key the oldest is the one that waits for its other half; the others are its duplicates.
+        oldest_last = pool[::-1]
+        lines = [p for p in oldest_last if p.item.side == ItemSide.CHANNEL and p.line]
+        waiting_lines = {(p.line.key, p.line.kind): p for p in lines}
+        waiting_own = {(p.own.key, p.own.kind): p for p in oldest_last if p.item.side == ItemSide.OWN and p.own}
         done: set[int] = set()
         rest_own = []
         for own in own_left:
@@ -278,7 +284,7 @@ class Judge:
         paired = {d.own.id for d in self.outcome.new if d.result == ResultKind.KIND}
         return [own for own in own_left if own.id not in paired], rest
 
-    def _own_alone(self, own: OwnRow) -> None:
+    def _own_alone(self, own: OwnRow, first: OwnRow | None) -> None:
         inside = self.around.window.covers(own.at)
         if not own.counts:
             waits = own.kind == Kind.REFUND and own.status in UNDECIDED
@@ -288,7 +294,9 @@ class Judge:
                 self._settle_absent(own)
             return
         elsewhere = self.around.own_elsewhere.get((own.key, own.kind))
-        if elsewhere is not None and elsewhere.counts and elsewhere.own_date < own.own_date:
+        if first is not None:
+            self._own_difference(ResultKind.DUPLICATE_OWN, ItemState.DEFINITE, own, ReasonCode.DUPLICATE, first)
+        elif elsewhere is not None and elsewhere.counts and elsewhere.own_date < own.own_date:
             self._own_difference(ResultKind.DUPLICATE_OWN, ItemState.DEFINITE, own, ReasonCode.DUPLICATE, elsewhere)
         elif inside:
             self._own_difference(ResultKind.OWN_IN_DOUBT, ItemState.IN_DOUBT, own, ReasonCode.CUT_OFF)
@@ -305,9 +313,11 @@ class Judge:
             self.outcome.set_failed.append(own)
         return True
 
-    def _line_alone(self, line: LineRow) -> None:
+    def _line_alone(self, line: LineRow, first: LineRow | None) -> None:
         ours = self.around.own_elsewhere.get((line.key, line.kind))
-        if ours is not None and not ours.counts:
+        if first is not None:
+            self._line_difference(ResultKind.DUPLICATE_CHANNEL, ItemState.DEFINITE, line, ReasonCode.DUPLICATE, ours)
+        elif ours is not None and not ours.counts:
             self._lost(ours, line)
         elif (line.key, line.kind) in self.around.recovered_keys:
             self._line_difference(ResultKind.STATUS, ItemState.DEFINITE, line, ReasonCode.LOST_ORDER, ours)
@@ -331,3 +341,12 @@ class Judge:
         self.outcome.new.append(
             Difference(result, ItemSide.CHANNEL, state, line.value, line=line, reason=reason, related=related)
         )
+
+
+def _with_first(rows: list[Row]) -> Iterator[tuple[Row, Row | None]]:
+    """Rows by age, each with the one of the same key and kind that stands before it; what does not count is none."""
+    seen: dict[tuple[str, int], Row] = {}
+    for row in sorted(rows, key=lambda left: left.id):
+        yield row, seen.get((row.key, row.kind))
+        if row.value:
+            seen.setdefault((row.key, row.kind), row)

@@ -254,6 +254,23 @@ def test_three_lines_of_one_key_are_two_duplicates(town: Town) -> None:
     assert found(run) == [("duplicate_channel", "R-1", 10_000)] * 2
 
 
+def test_a_key_twice_is_a_duplicate_although_the_other_side_has_none_of_it(town: Town) -> None:
+    town.orders(pay("1", MON), pay("2", MON, channel_request_no="R-1"))
+    run = town.day(MON, lines=[line("R-9", MON, amount=700), line("R-9", MON, amount=700, trade_no="T-again")])
+    assert found(run) == [
+        ("channel_only", "R-9", 700),
+        ("duplicate_channel", "R-9", 700),
+        ("duplicate_own", "R-1", -10_000),
+        ("own_only", "R-1", -10_000),
+    ]
+
+
+def test_the_half_that_comes_late_is_that_of_the_first_and_not_of_its_duplicate(town: Town) -> None:
+    town.day(MON, [pay("1", MON), pay("2", MON, channel_request_no="R-1")])
+    town.day(TUE, lines=[line("R-1", TUE)])
+    assert cases() == [("own_only", "auto_cleared", 0), ("duplicate_own", "open", -10_000)]
+
+
 # --- neither side needs the other -------------------------------------------------------------------------------------
 
 

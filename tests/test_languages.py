@@ -105,7 +105,7 @@ def test_python_reads_the_compiled_catalogue():
 
 @pytest.mark.skipif(shutil.which("xgettext") is None, reason="gettext is not installed, so nothing can be extracted")
 def test_the_catalogue_has_every_string_of_the_source(tmp_path, monkeypatch, settings):
-    """`make messages` on a copy of the source changes nothing."""
+    """`make messages` on a copy of the source finds and loses nothing."""
     for folder, pattern in (("payops", "*.py"), ("templates", "*.html"), ("locale", "*.po")):
         for source in (ROOT / folder).rglob(pattern):
             copy = tmp_path / source.relative_to(ROOT)
@@ -114,12 +114,9 @@ def test_the_catalogue_has_every_string_of_the_source(tmp_path, monkeypatch, set
     settings.LOCALE_PATHS = [tmp_path / "locale"]
     monkeypatch.chdir(tmp_path)
     call_command("makemessages", verbosity=0)
-    again = (tmp_path / CATALOGUE.relative_to(ROOT)).read_text(encoding="utf-8")
-    assert _entries(again) == _entries(CATALOGUE.read_text(encoding="utf-8"))
-
-
-def _entries(catalogue: str) -> list[str]:
-    return catalogue.partition("\n\n")[2].split("\n\n")
+    with (tmp_path / CATALOGUE.relative_to(ROOT)).open("rb") as again, CATALOGUE.open("rb") as stored:
+        # Versions of gettext wrap and flag differently; what counts is which messages there are.
+        assert _by_id(read_po(again, locale="zh_Hans")) == _by_id(read_po(stored, locale="zh_Hans"))
 
 
 def test_no_translated_text_hides_in_an_f_string():

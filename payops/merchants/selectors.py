@@ -80,3 +80,9 @@ def settlement_accounts_by_number(number: str) -> QuerySet[SettlementAccount]:
     """Accounts with exactly this number, found by the blind index; replaced ones too."""
     index = blind_index(normalise_number(number), ACCOUNT_PURPOSE)
     return SettlementAccount.objects.filter(number_index=index).select_related("merchant")
+
+
+def number_is_approved(account: SettlementAccount) -> bool:
+    """Whether the stored number is the one the account was made with: its keyed hash cannot be changed, the cipher text
+    can (a new key encrypts it again)."""
+    return blind_index(normalise_number(account.number), ACCOUNT_PURPOSE) == account.number_index

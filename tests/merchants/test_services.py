@@ -178,6 +178,30 @@ def test_the_database_refuses_a_second_account_in_use(merchant: Merchant) -> Non
         account.save(force_insert=True)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "number_index = 'X'",
+        "holder = 'Somebody else'",
+        "bank_name = 'Another bank'",
+        "merchant_id = merchant_id + 1",
+    ],
+)
+def test_where_an_approved_account_leads_never_changes(merchant: Merchant, change: str) -> None:
+    settlement_account_set(merchant=merchant, data=ACCOUNT)
+    settlement_account_set(merchant=merchant, data=SettlementAccountData("ICBC", "Tea House", "999"))
+    with pytest.raises(IntegrityError, match="keeps its merchant"), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(f"UPDATE merchants_settlementaccount SET {change} WHERE state = 'active'")
+
+
+@pytest.mark.parametrize("state", ["flagged", "replaced"])
+def test_an_account_taken_out_of_use_is_not_paid_to_again(merchant: Merchant, state: str) -> None:
+    settlement_account_set(merchant=merchant, data=ACCOUNT)
+    SettlementAccount.objects.update(state=state)
+    with pytest.raises(IntegrityError, match="takes no more payouts"), transaction.atomic():
+        SettlementAccount.objects.update(state="active")
+
+
 def test_history_keeps_no_plain_numbers(merchant: Merchant) -> None:
     settlement_account_set(merchant=merchant, data=ACCOUNT)
     for model in (SettlementAccount, Customer):

@@ -489,6 +489,24 @@ def test_a_second_attempt_is_not_sent_once_the_first_turns_out_to_be_paid(
     assert second.events.count() == 3
 
 
+def test_a_payout_whose_account_number_was_exchanged_is_not_sent(bank: SimulatedBank, alice: Any, bob: Any) -> None:
+    w.account("M-A")
+    w.account("M-B", "0002")
+    w.ready_sheet()
+    w.approve(w.propose(alice), bob)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE merchants_settlementaccount SET number = (SELECT max(number) FROM"
+            " merchants_settlementaccount b WHERE b.merchant_id <> merchants_settlementaccount.merchant_id)"
+        )
+    payouts_send(bank=bank)
+    assert bank.sent == []
+    assert payouts_needing_a_person().get().failure_code == "account_altered"
+    with pytest.raises(PayopsError) as refused:
+        payout_batch_export(batch_id=Payout.objects.get().batch_id, user=bob, fileobj=io.StringIO())
+    assert refused.value.code == "payouts.account_altered"
+
+
 def test_sending_and_asking_again_changes_nothing(bank: SimulatedBank, alice: Any, bob: Any) -> None:
     w.account("M-A")
     w.ready_sheet()

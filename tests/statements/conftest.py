@@ -9,7 +9,9 @@ import pytest
 
 from payops.accounts import services as ledger
 from payops.channels.models import ChannelContract
+from payops.core.crypto import blind_index
 from payops.merchants.models import CycleUnit, Merchant, SettlementAccount, SettlementTerms
+from payops.merchants.numbers import ACCOUNT_PURPOSE
 from payops.orders.services import transactions_load
 from payops.settlement import balance
 from payops.settlement.clearing import clearing_run
@@ -26,7 +28,7 @@ def account_for(merchant: Merchant) -> SettlementAccount:
         bank_name="ICBC",
         holder=merchant.name,
         number="6222020000001234",
-        number_index=f"index-{merchant.pk}",
+        number_index=blind_index("6222020000001234", ACCOUNT_PURPOSE),
         number_masked="****1234",
     )
 

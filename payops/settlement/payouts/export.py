@@ -11,6 +11,7 @@ from payops.core.errors import PayopsError
 from payops.core.exports import write_csv
 from payops.core.money import major
 from payops.identity.models import User
+from payops.merchants.selectors import number_is_approved
 from payops.settlement.choices import BatchState, PayoutState
 from payops.settlement.models import PayoutBatch
 
@@ -49,6 +50,14 @@ def payout_batch_export(*, batch_id: int, user: User, fileobj: IO[Any]) -> int:
             {"batch": batch.pk, "state": batch.state},
         )
     payouts = batch.payouts.exclude(state__in=NOT_PAYABLE).select_related("merchant", "settlement_account")
+    for payout in payouts:
+        if not number_is_approved(payout.settlement_account):
+            raise PayopsError(
+                "payouts.account_altered",
+                _("Payout %(number)s: the account number stored is not the one approved. No file was written.")
+                % {"number": payout.payout_no},
+                {"payout_no": payout.payout_no},
+            )
     count = write_csv(
         fileobj,
         HEADER,

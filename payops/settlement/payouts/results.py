@@ -35,9 +35,10 @@ UNFINISHED: Final = (PayoutState.SENDING, *IN_DOUBT)
 MISMATCH: Final = "answer_mismatch"
 CONFLICT: Final = "payout_conflict"
 PAID_BEFORE: Final = "paid_before"
-FOR_A_PERSON: Final = (MISMATCH, CONFLICT, PAID_BEFORE)
-"""Failure codes of payouts no answer of the bank settles: it uses the number for something else, or it debited the
-attempt before this one although it had called that failed."""
+ACCOUNT_ALTERED: Final = "account_altered"
+FOR_A_PERSON: Final = (MISMATCH, CONFLICT, PAID_BEFORE, ACCOUNT_ALTERED)
+"""Failure codes of payouts no answer of the bank settles: it uses the number for something else, it debited the attempt
+before this one although it had called that failed, or the account is not the one approved and nothing was sent."""
 
 
 @transaction.atomic

@@ -21,6 +21,7 @@ from django.utils.translation import gettext as _
 
 from payops.accounts import selectors as balances
 from payops.core.locks import key_code, namespace_code
+from payops.merchants.selectors import number_is_approved
 from payops.settlement.bank import (
     Bank,
     BankAnswer,
@@ -44,6 +45,7 @@ from payops.settlement.payouts.history import (
     payout_note,
 )
 from payops.settlement.payouts.results import (
+    ACCOUNT_ALTERED,
     CONFLICT,
     FOR_A_PERSON,
     PAID_BEFORE,
@@ -185,7 +187,7 @@ def _send_alone(payout_id: int, bank: Bank, username: str) -> str:
     with transaction.atomic():
         payout = payout_lock(payout_id)
         fresh = payout.state == PayoutState.APPROVED
-        if fresh and payout.previous_id is not None and _paid_before(payout):
+        if fresh and _left_to_a_person(payout):
             return payout.state
         if fresh:
             payout_move(payout, PayoutState.SENDING, username=username, sent_at=now())
@@ -194,19 +196,30 @@ def _send_alone(payout_id: int, bank: Bank, username: str) -> str:
     return _deliver(payout, bank, username) if fresh else _ask(payout_id, bank, username)
 
 
-def _paid_before(payout: Payout) -> bool:
-    """Whether the bank debited an earlier attempt of the sheet after all; the payout is then left to a person."""
-    earlier = Payout.objects.filter(sheet=payout.sheet_id).exclude(pk=payout.pk)
-    debited = earlier.filter(payout_no__in=numbers_debited_all_the_same()).order_by("id").first()
-    if debited is None:
-        return False
-    if payout.failure_code != PAID_BEFORE:
-        note = _("Not sent: the bank's statement shows the debit of %(number)s, which it had called failed.") % {
-            "number": debited.payout_no
-        }
-        Payout.objects.filter(pk=payout.pk).update(failure_code=PAID_BEFORE, failure_reason=note[:200])
+def _left_to_a_person(payout: Payout) -> bool:
+    """Whether an approved payout must not leave after all; the reason then stands on it and in its history."""
+    code, note = _obstacle(payout)
+    if code and payout.failure_code != code:
+        Payout.objects.filter(pk=payout.pk).update(failure_code=code, failure_reason=note[:200])
         payout_note(payout, username=SYSTEM, note=note)
-    return True
+    return bool(code)
+
+
+def _obstacle(payout: Payout) -> tuple[str, str]:
+    """Code and sentence; empty texts where nothing stands in the way."""
+    account = payout.settlement_account
+    if not number_is_approved(account):
+        return ACCOUNT_ALTERED, _("Not sent: the number of settlement account %(account)s is not the one approved.") % {
+            "account": account.pk
+        }
+    if payout.previous_id is not None:
+        earlier = Payout.objects.filter(sheet=payout.sheet_id).exclude(pk=payout.pk)
+        debited = earlier.filter(payout_no__in=numbers_debited_all_the_same()).order_by("id").first()
+        if debited is not None:
+            return PAID_BEFORE, _(
+                "Not sent: the bank's statement shows the debit of %(number)s, which it had called failed."
+            ) % {"number": debited.payout_no}
+    return "", ""
 
 
 def _deliver(payout: Payout, bank: Bank, username: str) -> str:

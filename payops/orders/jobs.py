@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from payops.channels.bills.store import full_path
 from payops.core.jobs import register
+from payops.core.storage import full_path
 from payops.orders.services import LOAD_JOB, transactions_load
 
 

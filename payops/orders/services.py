@@ -13,7 +13,6 @@ from django.utils.translation import gettext as _
 from payops.accounts import selectors as ledger
 from payops.accounts.choices import Event
 from payops.accounts.models import PostingKey
-from payops.channels.bills.store import keep
 from payops.channels.models import ChannelContract
 from payops.core.errors import PayopsError
 from payops.core.ids import DAY_STEP, day_floor, day_of
@@ -21,6 +20,7 @@ from payops.core.institution import own_day
 from payops.core.jobs import enqueue
 from payops.core.models import JobRun
 from payops.core.money import format_amount
+from payops.core.storage import keep
 from payops.merchants.models import Merchant, MerchantProduct
 from payops.orders import sql
 from payops.orders.choices import Kind, Origin, RefundSource, Status

@@ -7,12 +7,12 @@ from typing import Final
 
 from django.utils.translation import gettext as _
 
-from payops.channels.bills.store import full_path
 from payops.channels.choices import FileState
 from payops.channels.formats import Expectation, Source, raw_line
 from payops.channels.models import BillFile, BillLine, ChannelContract
 from payops.core.errors import PayopsError
 from payops.core.ids import DAY_STEP, day_floor, day_of
+from payops.core.storage import full_path
 
 FILE_STEP: Final = 10**8
 """Ids a file has for its lines."""

@@ -15,7 +15,6 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from payops.channels.bills.selectors import FILE_STEP, expectation_of, line_range, source_of
-from payops.channels.bills.store import keep
 from payops.channels.choices import FileState
 from payops.channels.formats import BILL_COPY_COLUMNS, FormatError, KindSums, Limits, Reader, Source, get_format, unwrap
 from payops.channels.models import BillFile, BillLine, ChannelContract
@@ -27,6 +26,7 @@ from payops.core.locks import xact_lock
 from payops.core.models import JobRun
 from payops.core.partitions import ensure_day, own_partition, own_partition_name, partition_name
 from payops.core.sql import quote_table
+from payops.core.storage import keep
 
 LOCK: Final = "channels.bill"
 PARSE_JOB: Final = "channels.bill_parse"

@@ -18,12 +18,12 @@ from django.conf import settings
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from payops.channels.bills.store import full_path, keep
 from payops.channels.formats.container import Limits, Source, unwrap
 from payops.channels.models import BankAccount, BankLine
 from payops.core import audit
 from payops.core.errors import PayopsError
 from payops.core.money import format_amount, parse_amount
+from payops.core.storage import full_path, keep
 
 FIELDS: Final = (
     "bank_account", "value_date", "bank_reference", "counterparty", "memo", "direction", "amount", "currency",

@@ -15,7 +15,6 @@ from payops.approvals.services import request_submit
 from payops.channels.bills.approvals import ACTION, TARGET_KIND
 from payops.channels.bills.selectors import bill_line_raw, file_of_line, line_range
 from payops.channels.bills.services import bill_enqueue, bill_receive, bill_take_over
-from payops.channels.bills.store import full_path
 from payops.channels.choices import FileState
 from payops.channels.models import BillFile, BillLine
 from payops.console import cells
@@ -29,6 +28,7 @@ from payops.console.words import word
 from payops.core.errors import PayopsError
 from payops.core.formatting import money
 from payops.core.retelling import retold
+from payops.core.storage import full_path
 from payops.discrepancies.models import Discrepancy
 from payops.orders.models import Transaction
 from payops.reconciliation.models import OpenItem, ReconRun

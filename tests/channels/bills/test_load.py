@@ -20,11 +20,11 @@ from payops.channels.bills.services import (
     bill_receive,
     bill_take_over,
 )
-from payops.channels.bills.store import full_path
 from payops.channels.models import BillFile, BillLine
 from payops.core.errors import PayopsError
 from payops.core.ids import day_floor
 from payops.core.jobs import run_now
+from payops.core.storage import full_path
 from tests.channels.bills.conftest import DAY, SAMPLES
 
 WECHAT = SAMPLES / "wechat/wx_trade_ALL_20261118.csv"

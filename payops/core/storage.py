@@ -1,4 +1,4 @@
-"""Received files on disk: under <year>/<month>/ by their SHA-256, written once, never changed."""
+"""Received files and attachments on disk: under <year>/<month>/ by their SHA-256, written once, never changed."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from payops.core.sql import NO_TRUNCATE, fill
+from payops.core.sql import NO_TRUNCATE, append_only_triggers, fill
 from payops.settlement.choices import PAYOUT_TRANSITIONS
 
 _STEPS: Final = ", ".join(
@@ -159,4 +159,65 @@ def drop() -> list[str]:
             f"DROP TRIGGER no_truncate ON {table};",
             f"DROP FUNCTION {function}();",
         ]
+    return statements
+
+
+# A date forgotten would be cleared again, a hold taken back would release its row again: both pay twice.
+HOLD_FUNCTION: Final = """
+CREATE FUNCTION settlement_hold_guard() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, public, pg_temp AS $body$
+BEGIN
+    IF TG_OP = 'DELETE' THEN
+        RAISE EXCEPTION 'the hold of transaction % is never removed', OLD.transaction_id
+            USING ERRCODE = 'restrict_violation';
+    END IF;
+    IF (NEW.id, NEW.transaction_id, NEW.contract_id, NEW.merchant_id, NEW.own_date, NEW.amount) IS DISTINCT FROM
+       (OLD.id, OLD.transaction_id, OLD.contract_id, OLD.merchant_id, OLD.own_date, OLD.amount)
+       OR OLD.state <> 'held' AND (NEW.state, NEW.released_date) IS DISTINCT FROM (OLD.state, OLD.released_date)
+       OR OLD.released_in_id IS NOT NULL AND NEW.released_in_id IS DISTINCT FROM OLD.released_in_id THEN
+        RAISE EXCEPTION 'the hold of transaction % keeps its row and is released once', OLD.transaction_id
+            USING ERRCODE = 'restrict_violation';
+    END IF;
+    RETURN NEW;
+END
+$body$;
+"""
+_HOLDS: Final = "settlement_clearinghold"
+_CLEARED: Final = "settlement_clearedday"
+_NEVER_DELETED: Final = (
+    "settlement_clearingsession",
+    "settlement_clearingsheet",
+    "settlement_settlementsession",
+    "settlement_settlementsheet",
+)
+
+
+def create_more() -> list[str]:
+    """What is cleared is never forgotten: dates, holds, sessions and sheets."""
+    statements = [
+        HOLD_FUNCTION,
+        f"CREATE TRIGGER guard BEFORE UPDATE OR DELETE ON {_HOLDS} FOR EACH ROW"
+        " EXECUTE FUNCTION settlement_hold_guard();",
+        fill(NO_TRUNCATE, _HOLDS),
+        *append_only_triggers(_CLEARED),
+    ]
+    for table in _NEVER_DELETED:
+        statements += [
+            f"CREATE TRIGGER no_delete BEFORE DELETE ON {table} FOR EACH ROW EXECUTE FUNCTION core_refuse_change();",
+            fill(NO_TRUNCATE, table),
+        ]
+    return statements
+
+
+def drop_more() -> list[str]:
+    """Undoes `create_more`."""
+    statements = [
+        f"DROP TRIGGER guard ON {_HOLDS};",
+        f"DROP TRIGGER no_truncate ON {_HOLDS};",
+        "DROP FUNCTION settlement_hold_guard();",
+        f"DROP TRIGGER append_only ON {_CLEARED};",
+        f"DROP TRIGGER no_truncate ON {_CLEARED};",
+    ]
+    for table in _NEVER_DELETED:
+        statements += [f"DROP TRIGGER no_delete ON {table};", f"DROP TRIGGER no_truncate ON {table};"]
     return statements

@@ -296,7 +296,7 @@ def test_a_difference_off_by_a_fen_fails_and_is_named(books: Books) -> None:
 
 def test_a_held_row_off_by_a_fen_fails_and_is_named(books: Books) -> None:
     _ready_to_check(books)
-    ClearingHold.objects.update(amount=2999)
+    damage(ClearingHold.objects.get(), amount=2999)
     (check,) = books.check(TUESDAY)
     assert (check["passed"], check["difference"], check["term"]) == (False, 1, "rows")
 

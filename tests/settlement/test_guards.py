@@ -8,7 +8,8 @@ import pytest
 from django.db import DatabaseError, connection, transaction
 
 from payops.approvals.models import ApprovalRequest
-from payops.settlement.models import ClearingItem, Payout, PayoutBatch, SettlementSheet
+from payops.reconciliation.choices import ResultKind
+from payops.settlement.models import ClearingHold, ClearingItem, Payout, PayoutBatch, SettlementSheet
 from tests.settlement import payout_world as w
 from tests.settlement.books import TUESDAY, Books
 
@@ -190,9 +191,62 @@ def test_an_item_is_never_removed(settled: ClearingItem) -> None:
     assert "refused" in refused("TRUNCATE settlement_clearingitem CASCADE")
 
 
-def test_an_action_is_cleared_once(db: None, alice: Any, bob: Any) -> None:
-    from payops.reconciliation.choices import ResultKind
+@pytest.mark.parametrize(
+    "table",
+    [
+        "settlement_clearedday",
+        "settlement_clearingsession",
+        "settlement_clearingsheet",
+        "settlement_settlementsession",
+        "settlement_settlementsheet",
+    ],
+)
+def test_what_was_cleared_and_settled_is_never_forgotten(settled: ClearingItem, table: str) -> None:
+    """A date forgotten would be cleared a second time, a sheet forgotten would take its carried rest along."""
+    assert "refused" in refused(f"DELETE FROM {table}")
+    assert "refused" in refused(f"TRUNCATE {table} CASCADE")
 
+
+def test_a_cleared_date_stays_cleared(settled: ClearingItem) -> None:
+    assert "refused" in refused("UPDATE settlement_clearedday SET own_date = own_date - 1")
+
+
+@pytest.fixture
+def released(db: None) -> ClearingHold:
+    """A row held on Tuesday, cleared on Wednesday."""
+    books = Books()
+    row = books.pay("1", "30.00", TUESDAY)
+    books.close(TUESDAY)
+    item = books.differ(books.wechat, TUESDAY, -3000, ResultKind.OWN_ONLY, row)
+    books.reconcile(books.wechat, TUESDAY)
+    books.clear(TUESDAY)
+    books.close(WEDNESDAY)
+    books.other_half(item, WEDNESDAY)
+    books.reconcile(books.wechat, WEDNESDAY)
+    books.clear(WEDNESDAY)
+    return ClearingHold.objects.get(state="released", released_in__isnull=False)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "state = 'held', released_date = NULL, released_in_id = NULL",
+        "released_date = released_date + 1",
+        "released_in_id = NULL",
+        "amount = amount + 1",
+        "transaction_id = 1",
+    ],
+)
+def test_a_held_row_is_released_once(released: ClearingHold, change: str) -> None:
+    assert "released once" in refused(f"UPDATE settlement_clearinghold SET {change}")
+
+
+def test_a_hold_is_never_removed(released: ClearingHold) -> None:
+    assert "never removed" in refused("DELETE FROM settlement_clearinghold")
+    assert "refused" in refused("TRUNCATE settlement_clearinghold CASCADE")
+
+
+def test_an_action_is_cleared_once(db: None, alice: Any, bob: Any) -> None:
     books = Books()
     books.close(TUESDAY)
     item = books.differ(books.wechat, TUESDAY, 5000, ResultKind.CHANNEL_ONLY)

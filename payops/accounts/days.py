@@ -17,6 +17,7 @@ from payops.accounts.choices import DayState
 from payops.accounts.errors import guard_errors
 from payops.accounts.guards import DAY_LOCK
 from payops.accounts.models import AccountingDay, DayFinding
+from payops.accounts.periods import day_results_write
 from payops.core.errors import PayopsError
 from payops.core.ids import day_code, id_range
 from payops.core.locks import xact_lock
@@ -108,6 +109,7 @@ def close_day(day: dt.date) -> CloseResult:
         lo, hi = id_range(day, day)
         with connection.cursor() as cursor:
             cursor.execute(sql.bounded(sql.DAY_BALANCES, lo, hi), {"day": day, "before": day - ONE_DAY})
+        day_results_write(day)
         findings = run_checks(day)
         DayFinding.objects.bulk_create(
             [

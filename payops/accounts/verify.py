@@ -9,6 +9,7 @@ from payops.accounts import sql
 from payops.accounts.choices import DayState
 from payops.accounts.days import day_digests, day_seal
 from payops.accounts.models import AccountingDay
+from payops.accounts.periods import day_results_problems
 from payops.core.ids import id_range
 
 ONE_DAY = dt.timedelta(days=1)
@@ -39,6 +40,7 @@ def ledger_verify(first_day: dt.date | None = None, last_day: dt.date | None = N
         lo, hi = id_range(row.day, row.day)
         _vouchers(row.day, lo, hi, report)
         _balances(row.day, lo, hi, report)
+        report.problems += day_results_problems(row.day)
         digests = day_digests(row.day)
         report.entries += digests["entries"]["rows"]
         before = AccountingDay.objects.filter(day__lt=row.day).order_by("-day").first()

@@ -27,16 +27,26 @@ from payops.accounts.models.modes import (
     PostingModeRule,
     QueuedMovement,
 )
+from payops.accounts.models.reporting import (
+    ClassificationCode,
+    ClassificationRule,
+    DayTotal,
+    ReportLine,
+    ReportTerm,
+)
 
 __all__ = [
     "Account",
     "AccountStatusChange",
     "AccountingDay",
+    "ClassificationCode",
+    "ClassificationRule",
     "CorrectedEntry",
     "Correction",
     "CorrectionVoucher",
     "DayBalance",
     "DayFinding",
+    "DayTotal",
     "Deduction",
     "DeductionPart",
     "DivertedEntry",
@@ -48,6 +58,8 @@ __all__ = [
     "PostingModeRule",
     "PostingRule",
     "QueuedMovement",
+    "ReportLine",
+    "ReportTerm",
     "Subject",
     "Voucher",
 ]

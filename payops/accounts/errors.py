@@ -25,6 +25,10 @@ GUARDS: Final[dict[str, tuple[str, str | Promise]]] = {
     "PL010": ("ledger.immutable", _("This never changes once it is in the books: %(detail)s.")),
     "PL011": ("ledger.restricted", _("The account is restricted and takes no instructions: %(detail)s.")),
     "PL012": ("ledger.insufficient", _("The available balance is not enough: %(detail)s.")),
+    "PL013": ("ledger.mode", _("The balance cannot follow the entries like that: %(detail)s.")),
+    "PL014": ("ledger.memo", _("Memorandum accounts stand in vouchers of their own: %(detail)s.")),
+    "PL021": ("corrections.refused", _("The correction does not fit the books: %(detail)s.")),
+    "PL022": ("ledger.not_approved", _("Nothing is booked without another person's approval: %(detail)s.")),
     # Two transactions waited for each other, or a lock was not to be had in time: nothing was booked.
     "40P01": ("ledger.busy", _("Somebody else was booking on the same accounts. Try again in a moment.")),
     "55P03": ("ledger.busy", _("Somebody else was booking on the same accounts. Try again in a moment.")),

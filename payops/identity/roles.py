@@ -3,6 +3,9 @@
 A code is ``<thing>.<act>``. Codes that begin with ``portal.`` belong to merchants, all others to staff; nobody holds
 both kinds. Proposing and approving are never in the same role, and approving a settlement is a code of its own, apart
 from approving the payout: in a peer's system they were one, and one person did both.
+
+``ledger.correct``, proposing corrections and manual vouchers, is bookkeeping: finance holds it as well as operations.
+Who approves one (``adjustments.approve``) is always another person; the database keeps maker and checker apart.
 """
 
 from __future__ import annotations
@@ -37,6 +40,7 @@ OPERATIONS = STAFF_VIEWS | {
     "runs.start",
     "cases.propose",
     "adjustments.propose",
+    "ledger.correct",
     "settlement.run",
     "payouts.propose",
     "days.run",
@@ -47,6 +51,7 @@ OPERATIONS = STAFF_VIEWS | {
 FINANCE = STAFF_VIEWS | {
     "cases.approve",
     "adjustments.approve",
+    "ledger.correct",
     "approvals.decide",
     "settlement.approve",
     "payouts.approve",

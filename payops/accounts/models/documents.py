@@ -55,9 +55,9 @@ class ManualVoucher(models.Model):
 class Correction(models.Model):
     """One correction of a wrong voucher, proposed by one person and approved by another (DOMAIN 9).
 
-    `voucher_id` is the wrong voucher; one-sided kinds name its wrong lines in `lines` with the right accounts
-    ({"entry": id, "account": account number, "amount": minor units}), the others take the whole chain. The order
-    stays as it is; the vouchers made carry the correction's own event, so they stay out of business statistics.
+    `voucher_id` is the wrong voucher. One-sided kinds name in `lines` the wrong lines, {"entry": id, "amount"}, and the
+    right ones, {"account": number, "amount"}, minor units with the same total; the others take the whole chain. The
+    order stays as it is; the vouchers made carry the correction's own event, so they stay out of business statistics.
     """
 
     number = models.CharField(_("number"), max_length=24, unique=True)
@@ -88,9 +88,10 @@ class Correction(models.Model):
 
 
 class CorrectedEntry(models.Model):
-    """The link from a wrong line to the red line that takes it back; a line is corrected at most once, for ever.
+    """The link from a wrong line to the line that takes it back; a line is corrected at most once, for ever.
 
-    `hidden`: wiped on its own day, so both lines stay out of merchants' views and of turnover. Append-only.
+    That line is red (negative, same side); only of a prior year it is blue and stands on the other side. `hidden`:
+    wiped on its own day, so both lines stay out of merchants' views and of turnover. Append-only.
     """
 
     entry_id = models.BigIntegerField(_("wrong line"), primary_key=True)

@@ -298,6 +298,16 @@ def test_a_big_file_gets_a_partition_of_its_own(wechat, monkeypatch):
         assert cursor.fetchone()[0].endswith("_500000000000")
 
 
+@pytest.mark.parametrize("pack", [gzip.compress, lambda data: data], ids=["size unknown", "size known"])
+def test_whether_a_file_is_big_is_found_out_through_its_packing(wechat, monkeypatch, pack):
+    packed = pack(WECHAT.read_bytes())
+    monkeypatch.setattr(services, "OWN_PARTITION_LINES", 30)
+    small = load(wechat, io.BytesIO(packed))
+    monkeypatch.setattr(services, "OWN_PARTITION_LINES", 15)
+    big = load(wechat, io.BytesIO(pack(reissued().read())))
+    assert (small.day_file_no, big.day_file_no) == (0, 5000)
+
+
 def test_a_rejected_big_file_leaves_no_table(wechat, monkeypatch):
     monkeypatch.setattr(services, "OWN_PARTITION_LINES", 5)
     assert load(wechat, SAMPLES / "bad/wechat_footer_mismatch.csv").state == "rejected"

@@ -133,6 +133,11 @@ def test_tabs_may_be_absent():
     assert read(CODE, ALIPAY_DETAIL.read_bytes().replace(b"\t", b""))[1] == read(CODE, ALIPAY_DETAIL)[1]
 
 
+def test_spaces_around_cells_do_not_matter():
+    data = edit("299.00,299.00", " 299.00,299.00 ").replace(b"PA2026111808300001", b" PA2026111808300001 ")
+    assert read(CODE, data)[1] == read(CODE, ALIPAY_DETAIL)[1]
+
+
 def test_lf_line_ends_and_dash_counts_do_not_matter():
     data = ALIPAY_DETAIL.read_bytes().replace(b"\r\n", b"\n").replace(b"-" * 30, b"-" * 7)
     assert read(CODE, data)[1] == read(CODE, ALIPAY_DETAIL)[1]
@@ -202,6 +207,7 @@ def test_a_line_that_can_be_repaired_in_two_ways_is_held():
     ("2026-11-18 08:30:15", "2026-11-18 0830:15", "line.time"),
     ("2026111822001998800000007919", "20261118220019988000000079I9", "line.number"),
     ("PA2026111808300001", "", "line.key"),
+    ("PA2026111808300001", "PA20261118\t08300001", "line.key"),
     ("**店(ops", "**\x01(ops", "line.control"),
 ])  # fmt: skip
 def test_a_cell_that_cannot_be_read_holds_its_line(old, new, reason):

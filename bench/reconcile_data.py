@@ -127,7 +127,7 @@ class Day:
                 fee=fee,
                 discount=discount,
                 occurred_at=start + dt.timedelta(seconds=n * DAY_SECONDS // self.rows),
-                payer="*某(177****0004)" if self.format_code == "alipay_trade" else "",
+                payer=f"*某(177****{n % 10_000:04d})" if self.format_code == "alipay_trade" else "",
                 product="自行车租赁",
             )
 
@@ -167,7 +167,7 @@ class Day:
     # -- our side --------------------------------------------------------------------------------------------------
 
     def load_own(self) -> None:
-        """Transactions of ours, set-based, and the baseline's own table beside them; both vacuumed and analysed."""
+        """Transactions of ours, set-based; vacuumed and analysed, as those of a day that is closed have long been."""
         table = quote_table(partition_name(Transaction, self.day))
         numbers = {
             "rows": self.rows,
@@ -186,12 +186,7 @@ class Day:
                 f" SELECT id, contract_id, own_date FROM {table} WHERE contract_id = %s AND effective_at IS NULL",
                 [self.contract_id],
             )
-            cursor.execute(
-                "CREATE UNLOGGED TABLE bare_own AS SELECT id, match_key, kind, amount, currency,"
-                f" effective_at IS NOT NULL AS counts FROM {table} WHERE contract_id = %s",
-                [self.contract_id],
-            )
-            cursor.execute(f"VACUUM ANALYZE {table}, bare_own, {OpenTransaction._meta.db_table}")
+            cursor.execute(f"VACUUM ANALYZE {table}, {OpenTransaction._meta.db_table}")
 
 
 def amount(n: int) -> int:

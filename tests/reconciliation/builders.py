@@ -119,7 +119,7 @@ class Town:
 
     world: World
     contract: ChannelContract
-    seen: list[ReconRun] = field(default_factory=list)
+    seen: list[ReconRun] = field(default_factory=list, repr=False)
 
     # -- days ------------------------------------------------------------------------------------------------------
 

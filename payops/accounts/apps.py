@@ -10,3 +10,13 @@ class AccountsConfig(AppConfig):
     name = "payops.accounts"
     label = "accounts"
     verbose_name = _("Ledger")
+
+    def ready(self) -> None:
+        """Make what needs a second person known to approvals."""
+        from payops.accounts import chart_files, corrections, freeze_approval, rule_approval, statuses
+
+        chart_files.register()
+        statuses.register()
+        freeze_approval.register()
+        rule_approval.register()
+        corrections.register()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,8 +12,8 @@ from django.conf import settings
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from payops.accounts.choices import AccountStatus, Element, OwnerKind, Side
-from payops.accounts.models import Account, Subject
+from payops.accounts.choices import AccountStatus, Element, OwnerKind, RuleState, Side
+from payops.accounts.models import Account, PostingRule, Subject
 from payops.core.errors import PayopsError
 from payops.core.money import exponent
 
@@ -21,6 +22,9 @@ RESERVE_SUBJECTS: Final = ("100201", "122101", "224101", "224106")
 OWN_FUNDS_SUBJECTS: Final = ("100202",)
 MERCHANT_SUBJECTS: Final = ("112202", "112203", "220201", "220202", "220203", "220301", "220302", "224102")
 INSTITUTION_SUBJECTS: Final = ("602101", "602102", "630101", "642102", "660101", "660301", "671101", "224103", "300103")
+
+CHART_FIELDS: Final = ("code", "name", "name_zh", "element", "side", "erp_code")
+"""Columns of a chart in files; the ERP code may be empty."""
 
 
 def normalised(code: str) -> str:
@@ -51,56 +55,136 @@ def read_yaml(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
+@dataclass(frozen=True, slots=True)
+class RowError:
+    """What is wrong with one row of a chart file; `row` counts from 1 without headings."""
+
+    row: int
+    code: str
+    message: str
+
+    def __str__(self) -> str:
+        return _("Row %(row)d, subject %(code)s: %(message)s") % {
+            "row": self.row,
+            "code": dotted(self.code) or "?",
+            "message": self.message,
+        }
+
+
 @transaction.atomic
 def chart_load(*, path: Path | None = None) -> int:
-    """Create or update the subjects of the chart file; returns how many it holds. Repeatable.
+    """Add the subjects of the chart file that are not there yet; returns how many it holds. Repeatable.
 
-    Names may change; the element and the normal side of a subject with accounts may not.
+    Only gaps are filled, so loading again never undoes a name or an ERP code approved since. A subject the file means
+    otherwise (element, side) is refused: PayopsError 'chart.row'.
     """
-    rows = sorted(read_yaml(path or chart_file()), key=lambda row: len(normalised(str(row.get("code", "")))))
-    known = {subject.code: subject for subject in Subject.objects.all()}
-    with_accounts = set(Account.objects.values_list("subject__code", flat=True).distinct())
-    parents: set[str] = set()
-    for row in rows:
-        code = normalised(str(row.get("code", "")))
-        _check_row(row, code, known, with_accounts)
-        parent = known.get(code[:-2]) if len(code) > 4 else None
-        if parent is not None:
-            parents.add(parent.code)
-        known[code] = Subject.objects.update_or_create(
-            code=code,
-            defaults={
-                "name": row["name"],
-                "name_zh": row["name_zh"],
-                "element": row["element"],
-                "normal_side": row["side"],
-                "parent": parent,
-            },
-        )[0]
-    Subject.objects.filter(code__in=parents).update(is_leaf=False)
+    rows = chart_rows(read_yaml(path or chart_file()))
+    errors = chart_errors(rows, keep_names=True)
+    if errors:
+        raise PayopsError("chart.row", str(errors[0]), {"subject": errors[0].code, "row": errors[0].row})
+    chart_write(rows, keep_names=True)
     return len(rows)
 
 
-def _check_row(row: dict[str, Any], code: str, known: dict[str, Subject], with_accounts: set[str]) -> None:
-    def refuse(reason: str) -> PayopsError:
-        return PayopsError(
-            "chart.row", _("Subject %(code)s: %(reason)s") % {"code": code or "?", "reason": reason}, {"subject": code}
-        )
+def chart_rows(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """Rows of a file as the chart keeps them: texts without blanks around, codes without dots."""
+    return [
+        {
+            **{name: str(row.get(name) if row.get(name) is not None else "").strip() for name in CHART_FIELDS},
+            "code": normalised(str(row.get("code", "")).strip()),
+        }
+        for row in rows
+    ]
 
-    missing = {"code", "name", "name_zh", "element", "side"} - row.keys()
+
+def chart_errors(rows: Sequence[Mapping[str, str]], *, keep_names: bool = False) -> list[RowError]:
+    """Everything that keeps the rows from becoming the chart, row by row.
+
+    A subject with accounts keeps its element and side and takes no sub-subjects; a superior may stand anywhere in the
+    file. With `keep_names` the rows only fill gaps, and another element or side is refused even without accounts.
+    """
+    known = {subject.code: subject for subject in Subject.objects.all()}
+    with_accounts = set(Account.objects.values_list("subject__code", flat=True).distinct())
+    elements = {code: subject.element for code, subject in known.items()} | {
+        row["code"]: row["element"] for row in rows
+    }
+    booked = _subjects_of_rules()
+    errors: list[RowError] = []
+    seen: set[str] = set()
+    for number, row in enumerate(rows, start=1):
+        code = row["code"]
+        reasons = [*_row_errors(row), *_place_errors(row, elements, with_accounts)]
+        if code not in known and code[:-2] in booked:
+            reasons.append(
+                _("a posting rule books on its superior subject %(parent)s.") % {"parent": dotted(code[:-2])}
+            )
+        if code in seen:
+            reasons.append(_("it stands in the file twice."))
+        before = known.get(code)
+        fixed = before is not None and (keep_names or code in with_accounts)
+        if fixed and (before.element, before.normal_side) != (row["element"], row["side"]):
+            reasons.append(_("element and side cannot change, it carries accounts or is in use."))
+        seen.add(code)
+        errors += [RowError(number, code, reason) for reason in reasons]
+    return errors
+
+
+def _subjects_of_rules() -> set[str]:
+    """What posting rules book on, today and from the days on that are agreed."""
+    lines = PostingRule.objects.filter(state=RuleState.ACTIVE).values_list("lines", flat=True)
+    return {normalised(line["subject"]) for each in lines for line in each}
+
+
+def _place_errors(row: Mapping[str, str], elements: Mapping[str, str], with_accounts: set[str]) -> Iterator[str]:
+    """What is wrong with where a subject stands in the tree."""
+    code, parent = row["code"], row["code"][:-2]
+    if not (code.isascii() and code.isdigit() and len(code) in {4, 6, 8, 10}):
+        yield _("a code has four digits and two more per level, up to four levels.")
+    elif len(code) > 4 and parent not in elements:
+        yield _("its superior subject %(parent)s is missing.") % {"parent": dotted(parent)}
+    elif len(code) > 4 and parent in with_accounts:
+        yield _("its superior subject %(parent)s carries accounts.") % {"parent": dotted(parent)}
+    elif len(code) > 4 and elements[parent] != row["element"]:
+        yield _("its element differs from that of its superior subject %(parent)s.") % {"parent": dotted(parent)}
+
+
+def _row_errors(row: Mapping[str, str]) -> Iterator[str]:
+    """What is wrong with the values of a row."""
+    missing = [name for name in ("code", "name", "name_zh", "element", "side") if not row[name]]
     if missing:
-        raise refuse(_("missing %(fields)s.") % {"fields": ", ".join(sorted(missing))})
-    if not (code.isdigit() and len(code) in {4, 6, 8, 10}):
-        raise refuse(_("a code has four digits and two more per level."))
-    if row["element"] not in Element.values or row["side"] not in Side.values:
-        raise refuse(_("element or side is not known."))
-    if len(code) > 4 and code[:-2] not in known:
-        raise refuse(_("its superior subject %(parent)s is missing.") % {"parent": dotted(code[:-2])})
-    if len(code) > 4 and code[:-2] in with_accounts:
-        raise refuse(_("its superior subject %(parent)s carries accounts.") % {"parent": dotted(code[:-2])})
-    before = known.get(code)
-    if before and code in with_accounts and (before.element, before.normal_side) != (row["element"], row["side"]):
-        raise refuse(_("element and side cannot change, it carries accounts."))
+        yield _("missing %(fields)s.") % {"fields": ", ".join(missing)}
+    if row["element"] and row["element"] not in Element.values:
+        yield _("element “%(element)s” is none of %(known)s.") % {
+            "element": row["element"],
+            "known": ", ".join(Element.values),
+        }
+    if row["side"] and row["side"] not in Side.values:
+        yield _("the side is D or C, not “%(side)s”.") % {"side": row["side"]}
+    for name, longest in (("name", 80), ("name_zh", 80), ("erp_code", 40)):
+        if len(row[name]) > longest:
+            yield _("%(field)s is longer than %(longest)d characters.") % {"field": name, "longest": longest}
+
+
+def chart_write(rows: Sequence[Mapping[str, str]], *, keep_names: bool = False) -> None:
+    """Write checked rows, superiors first. The database makes a superior no leaf."""
+    ids = dict(Subject.objects.values_list("code", "id"))
+    for row in sorted(rows, key=lambda row: len(row["code"])):
+        code = row["code"]
+        if code not in ids:
+            parent_id = ids[code[:-2]] if len(code) > 4 else None
+            ids[code] = Subject.objects.create(code=code, parent_id=parent_id, **_columns(row)).pk
+        elif not keep_names:
+            Subject.objects.filter(code=code).update(**_columns(row))
+
+
+def _columns(row: Mapping[str, str]) -> dict[str, str]:
+    return {
+        "name": row["name"],
+        "name_zh": row["name_zh"],
+        "element": row["element"],
+        "normal_side": row["side"],
+        "erp_code": row["erp_code"],
+    }
 
 
 def account_number(subject_code: str, owner_no: str, currency: str) -> str:

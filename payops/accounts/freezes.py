@@ -1,14 +1,18 @@
-"""Freeze slips: they change only the available amount and make no voucher (DOMAIN 4.4)."""
+"""Freeze slips: they change only the available amount and make no voucher (DOMAIN 4.4).
+
+`account.frozen` follows its slips and a slip its releases by database triggers (`guards_accounts`); here are only the
+rows that make it so.
+"""
 
 from __future__ import annotations
 
 from django.db import transaction
-from django.db.models import F
-from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from payops.accounts.models import Account, Freeze
+from payops.accounts.models import Account, Freeze, FreezeRelease
 from payops.core.errors import PayopsError
+
+REASON_LENGTH = 200
 
 
 @transaction.atomic
@@ -18,12 +22,13 @@ def freeze_place(
     """Freeze `amount` minor units; may exceed the balance. PayopsError 'freeze.amount' unless positive."""
     if amount <= 0:
         raise PayopsError("freeze.amount", _("The amount to freeze must be positive."), {"amount": amount})
-    Account.objects.filter(pk=account.pk).update(frozen=F("frozen") + amount)
+    # Taken first, as everywhere, so that slips of one account are placed and released in turn.
+    Account.objects.select_for_update(no_key=True).get(pk=account.pk)
     return Freeze.objects.create(
         account=account,
         amount=amount,
         remaining=amount,
-        reason=reason,
+        reason=reason[:REASON_LENGTH],
         source_kind=source_kind,
         source_id=str(source_id),
         created_by=created_by,
@@ -31,10 +36,14 @@ def freeze_place(
 
 
 @transaction.atomic
-def freeze_release(*, freeze: Freeze, amount: int | None = None) -> Freeze:
-    """Release a slip wholly or by `amount`; PayopsError 'freeze.amount' when that much is no longer frozen."""
-    # The account first, as everywhere; then the slip, so that two releases take turns.
-    account = Account.objects.select_for_update(no_key=True).get(pk=freeze.account_id)
+def freeze_release(
+    *, freeze: Freeze, amount: int | None = None, reason: str = "", released_by: str = "system"
+) -> Freeze:
+    """Release a slip wholly or by `amount` minor units; returns it as it is then.
+
+    Raises PayopsError 'freeze.amount' when that much is no longer frozen. Releasing a whole slip again does nothing.
+    """
+    Account.objects.select_for_update(no_key=True).get(pk=freeze.account_id)
     slip = Freeze.objects.select_for_update().get(pk=freeze.pk)
     released = slip.remaining if amount is None else amount
     if released < 0 or released > slip.remaining or (released == 0 and amount is not None):
@@ -44,9 +53,9 @@ def freeze_release(*, freeze: Freeze, amount: int | None = None) -> Freeze:
             % {"remaining": slip.remaining, "amount": released},
             {"remaining": slip.remaining, "amount": released},
         )
-    slip.remaining -= released
-    if slip.remaining == 0 and slip.released_at is None:
-        slip.released_at = timezone.now()
-    slip.save(update_fields=["remaining", "released_at"])
-    Account.objects.filter(pk=account.pk).update(frozen=F("frozen") - released)
+    if released:
+        FreezeRelease.objects.create(
+            freeze=slip, amount=released, reason=reason[:REASON_LENGTH], released_by=released_by
+        )
+        slip.refresh_from_db()
     return slip

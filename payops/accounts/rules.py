@@ -18,7 +18,7 @@ from django.db.models import Max
 from django.utils.translation import gettext as _
 
 from payops.accounts.chart import dotted, normalised, read_yaml
-from payops.accounts.choices import Event, OwnerKind, RuleState, Side
+from payops.accounts.choices import Element, Event, OwnerKind, RuleState, Side
 from payops.accounts.expressions import Terms, imbalance, parse_expression
 from payops.accounts.models import AccountingDay, PostingRule, Subject
 from payops.core.errors import PayopsError
@@ -140,26 +140,54 @@ def rules_forget() -> None:
 def rule_lines_check(lines: Sequence[Mapping[str, Any]]) -> None:
     """Refuse lines that cannot be booked or do not balance for all values of their variables.
 
-    Raises PayopsError 'rules.line', 'rules.expression' or 'rules.unbalanced'.
+    Raises the first of `rule_lines_errors`: PayopsError 'rules.line', 'rules.expression' or 'rules.unbalanced'.
+    """
+    for error in rule_lines_errors(lines):
+        raise error
+
+
+def rule_lines_errors(lines: Sequence[Mapping[str, Any]]) -> list[PayopsError]:
+    """Everything wrong with a rule's lines; an error of one line names it in its context ("line", from 1).
+
+    Whether the whole balances is asked when every line can be read. Memorandum lines stand alone and need no balance.
     """
     subjects = {subject.code: subject for subject in Subject.objects.all()}
+    errors: list[PayopsError] = []
     for number, line in enumerate(lines, start=1):
-        _check_line(number, line, subjects)
-    rest = imbalance((line["side"], parse_expression(line["amount"])) for line in lines)
+        try:
+            _check_line(number, line, subjects)
+        except PayopsError as error:
+            errors.append(error)
+    if errors:
+        return errors
+    memo = [subjects[normalised(str(line["subject"]))].element == Element.MEMO for line in lines]
+    if any(memo) and not all(memo):
+        return [
+            PayopsError(
+                "rules.memorandum",
+                _("Line %(n)d: memorandum subjects are never mixed with others in one voucher.")
+                % {"n": memo.index(True) + 1},
+                {"line": memo.index(True) + 1},
+            )
+        ]
+    rest = imbalance((line["side"], parse_expression(str(line["amount"]))) for line in lines)
+    if lines and all(memo):
+        return []
     if rest or len(lines) < 2:
-        raise PayopsError(
-            "rules.unbalanced",
-            _("The lines do not balance: debit less credit leaves %(rest)s. Every variable must cancel out.")
-            % {"rest": " ".join(f"{factor:+d}·{name}" for name, factor in sorted(rest.items())) or "0"},
-            {"imbalance": rest},
-        )
+        return [
+            PayopsError(
+                "rules.unbalanced",
+                _("The lines do not balance: debit less credit leaves %(rest)s. Every variable must cancel out.")
+                % {"rest": " ".join(f"{factor:+d}·{name}" for name, factor in sorted(rest.items())) or "0"},
+                {"imbalance": rest},
+            )
+        ]
+    return []
 
 
 def _check_line(number: int, line: Mapping[str, Any], subjects: Mapping[str, Subject]) -> None:
-    def refuse(reason: str) -> PayopsError:
-        return PayopsError(
-            "rules.line", _("Line %(n)d: %(reason)s") % {"n": number, "reason": reason}, {"line": number}
-        )
+    def refuse(reason: str, code: str = "rules.line") -> PayopsError:
+        return PayopsError(code, _("Line %(n)d: %(reason)s") % {"n": number, "reason": reason}, {"line": number})
 
     missing = {"side", "subject", "owner", "amount"} - line.keys()
     if missing:
@@ -173,7 +201,12 @@ def _check_line(number: int, line: Mapping[str, Any], subjects: Mapping[str, Sub
         raise refuse(_("subject %(code)s is not in the chart.") % {"code": line["subject"]})
     if not subject.is_leaf:
         raise refuse(_("subject %(code)s has sub-subjects.") % {"code": dotted(subject.code)})
-    parse_expression(str(line["amount"]))
+    try:
+        terms = parse_expression(str(line["amount"]))
+    except PayopsError as error:
+        raise refuse(str(error), error.code) from error
+    if not terms:
+        raise refuse(_("its amount is always zero."))
 
 
 @transaction.atomic
@@ -190,14 +223,7 @@ def posting_rule_create(
     Raises what `rule_lines_check` raises, and 'rules.too_early' for a day that has begun (DOMAIN 3).
     """
     rule_lines_check(lines)
-    newest = AccountingDay.objects.aggregate(newest=Max("day"))["newest"]
-    if newest is not None and effective_day <= newest:
-        raise PayopsError(
-            "rules.too_early",
-            _("A rule takes effect at the start of a later accounting day: %(day)s has begun, choose one after it.")
-            % {"day": newest.isoformat()},
-            {"newest_day": newest.isoformat(), "effective_day": effective_day.isoformat()},
-        )
+    refuse_day_begun(effective_day)
     last = PostingRule.objects.filter(event=event).aggregate(last=Max("version"))["last"] or 0
     rule = PostingRule.objects.create(
         event=event,
@@ -209,6 +235,18 @@ def posting_rule_create(
     )
     rules_forget()
     return rule
+
+
+def refuse_day_begun(effective_day: dt.date) -> None:
+    """PayopsError 'rules.too_early' unless the day is later than every accounting day so far (DOMAIN 3)."""
+    newest = AccountingDay.objects.aggregate(newest=Max("day"))["newest"]
+    if newest is not None and effective_day <= newest:
+        raise PayopsError(
+            "rules.too_early",
+            _("A rule takes effect at the start of a later accounting day: %(day)s has begun, choose one after it.")
+            % {"day": newest.isoformat()},
+            {"newest_day": newest.isoformat(), "effective_day": effective_day.isoformat()},
+        )
 
 
 def rules_file() -> Path:

@@ -117,9 +117,29 @@ class Freeze(models.Model):
                 condition=Q(remaining__gte=0) & Q(remaining__lte=models.F("amount")), name="freeze_remaining_in_range"
             ),
         ]
+        indexes = [models.Index(fields=["account"], name="freeze_in_force_idx", condition=Q(remaining__gt=0))]
 
     def __str__(self) -> str:
         return f"{self.account_id}: {self.remaining}"
+
+
+class FreezeRelease(models.Model):
+    """One release of a freeze slip, whole or in part, by whom and why; append-only. Inserting it is the release."""
+
+    freeze = models.ForeignKey(Freeze, on_delete=models.PROTECT, related_name="releases")
+    amount = models.BigIntegerField(_("amount (minor units)"))
+    reason = models.CharField(_("reason"), max_length=200)
+    released_by = models.CharField(_("released by"), max_length=150)
+    released_at = models.DateTimeField(_("released at"), auto_now_add=True)
+
+    class Meta:
+        ordering = ["id"]
+        verbose_name = _("release of a freeze")
+        verbose_name_plural = _("releases of freezes")
+        constraints = [models.CheckConstraint(condition=Q(amount__gt=0), name="freeze_release_positive")]
+
+    def __str__(self) -> str:
+        return f"{self.freeze_id}: {self.amount}"
 
 
 class AccountingDay(models.Model):

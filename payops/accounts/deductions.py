@@ -1,0 +1,188 @@
+"""Deductions: taking from an account what there is, freezing the rest, and booking it as money arrives (DOMAIN 4.4).
+
+A deduction that is short leaves a freeze slip over its rest. Slips stand in line by age: what arrives belongs to the
+oldest slip, and when that is one of a deduction it is unfrozen and booked. A part is the source document of its
+voucher, so each is booked once.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from django.db import connection, transaction
+from django.db.models import F
+from django.utils.translation import gettext as _
+
+from payops.accounts.choices import AccountStatus, Event
+from payops.accounts.freezes import REASON_LENGTH, freeze_place, freeze_release
+from payops.accounts.guards import DAY_LOCK
+from payops.accounts.models import Account, Deduction, DeductionPart, Freeze
+from payops.accounts.posting import Posting, open_accounting_day, post
+from payops.accounts.rules import rule_for
+from payops.core.errors import PayopsError
+from payops.core.ids import day_code
+from payops.core.locks import xact_lock
+
+SLIP_SOURCE: Final = "deduction"
+PART_SOURCE: Final = "deduction_part"
+_MAY_BE_TAKEN: Final = (AccountStatus.NORMAL, AccountStatus.DEBIT_ONLY)
+
+
+@transaction.atomic
+def deduct(
+    *,
+    account: Account,
+    amount: int,
+    event: Event,
+    variable: str,
+    owners: Mapping[str, str],
+    source_kind: str,
+    source_id: str | int,
+    business_date: dt.date,
+    reason: str,
+    created_by: str,
+) -> Deduction:
+    """Take `amount` minor units from an account by an event's rule: what is there at once, the rest as it comes.
+
+    `variable` is the rule's one variable, `owners` its owners by role. Nothing frozen before is touched, and from a
+    restricted account nothing is taken yet. One deduction per source and event: a second raises PayopsError
+    'deductions.exists'. Also raises 'deductions.amount', 'deductions.rule' and what `post` raises.
+    """
+    if amount <= 0:
+        raise PayopsError("deductions.amount", _("The amount to deduct must be positive."), {"amount": amount})
+    day = _held_day()
+    _check_rule(event, variable, day)
+    (locked,) = _locked([account.pk])
+    deduction, made = Deduction.objects.get_or_create(
+        source_kind=source_kind,
+        source_id=str(source_id),
+        event=event,
+        defaults={
+            "account": locked,
+            "variable": variable,
+            "owners": dict(owners),
+            "business_date": business_date,
+            "amount": amount,
+            "reason": reason[:REASON_LENGTH],
+            "created_by": created_by,
+        },
+    )
+    if not made:
+        raise PayopsError(
+            "deductions.exists",
+            _("%(kind)s %(id)s is deducted already, as deduction %(deduction)d.")
+            % {"kind": source_kind, "id": source_id, "deduction": deduction.pk},
+            {"deduction": deduction.pk},
+        )
+    there = max(0, min(amount, locked.available)) if locked.status in _MAY_BE_TAKEN else 0
+    if there:
+        _book(deduction, locked, there, day, created_by)
+    if there < amount:
+        deduction.freeze = freeze_place(
+            account=locked,
+            amount=amount - there,
+            reason=reason,
+            source_kind=SLIP_SOURCE,
+            source_id=deduction.pk,
+            created_by=created_by,
+        )
+        deduction.save(update_fields=["freeze"])
+    deduction.refresh_from_db()
+    return deduction
+
+
+@transaction.atomic
+def deductions_collect(account_ids: Iterable[int] | None = None, *, posted_by: str = "system") -> list[DeductionPart]:
+    """Book what can be taken now of deductions still short, oldest slip first; returns the parts booked.
+
+    `account_ids`: the accounts that got money, None for all. Call it after crediting: it does nothing where nothing is
+    owed, and asking again takes nothing twice.
+    """
+    owing = Deduction.objects.filter(collected__lt=F("amount"))
+    if account_ids is not None:
+        owing = owing.filter(account__in=list(account_ids))
+    wanted = set(owing.values_list("account_id", flat=True))
+    if not wanted:
+        return []
+    day = _held_day()
+    return [part for account in _locked(wanted) for part in _collect(account, day, posted_by)]
+
+
+def _collect(account: Account, day: dt.date, posted_by: str) -> list[DeductionPart]:
+    """Walk the account's slips by age as far as its money reaches; the account is locked."""
+    parts: list[DeductionPart] = []
+    if account.status not in _MAY_BE_TAKEN:
+        return parts
+    money = account.balance
+    slips = Freeze.objects.filter(account=account, remaining__gt=0).select_related("deduction").order_by("id")
+    for slip in slips:
+        if money <= 0:
+            break
+        taken = min(slip.remaining, money)
+        # What another slip holds is not there for the younger ones either.
+        money -= taken
+        deduction = getattr(slip, "deduction", None)
+        if deduction is not None:
+            freeze_release(freeze=slip, amount=taken, reason=_("Collected"), released_by=posted_by)
+            parts.append(_book(deduction, account, taken, day, posted_by))
+    return parts
+
+
+def _book(deduction: Deduction, account: Account, amount: int, day: dt.date, posted_by: str) -> DeductionPart:
+    """One part with its voucher. The number comes first, because it is the voucher's source."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT nextval('accounts_deductionpart_id_seq')")
+        number = cursor.fetchone()[0]
+    voucher = post(
+        Posting(
+            event=deduction.event,
+            source_kind=PART_SOURCE,
+            source_id=number,
+            amounts={deduction.variable: amount},
+            owners=deduction.owners,
+            business_date=deduction.business_date,
+            currency=account.currency,
+            memo=deduction.reason,
+        ),
+        day=day,
+        posted_by=posted_by,
+    )
+    before = account.balance
+    account.refresh_from_db(fields=["balance", "frozen"])
+    if voucher is None or before - account.balance != amount:
+        raise PayopsError(
+            "deductions.rule",
+            _("“%(event)s” does not take %(variable)s from account %(account)s.")
+            % {
+                "event": Event(deduction.event).label,
+                "variable": deduction.variable,
+                "account": account.account_no,
+            },
+            {"event": deduction.event, "account_no": account.account_no},
+        )
+    return DeductionPart.objects.create(id=number, deduction=deduction, amount=amount, voucher_id=voucher.pk)
+
+
+def _check_rule(event: Event, variable: str, day: dt.date) -> None:
+    variables = rule_for(event, day).variables
+    if variables != {variable}:
+        raise PayopsError(
+            "deductions.rule",
+            _("“%(event)s” books %(variables)s; a deduction has one amount, %(variable)s.")
+            % {"event": Event(event).label, "variables": ", ".join(sorted(variables)), "variable": variable},
+            {"event": int(event), "variables": sorted(variables)},
+        )
+
+
+def _held_day() -> dt.date:
+    """The open day, which cannot be closed until the caller's transaction ends: it is locked before any account."""
+    day = open_accounting_day()
+    xact_lock(DAY_LOCK, day_code(day), shared=True)
+    return day
+
+
+def _locked(account_ids: Iterable[int]) -> list[Account]:
+    accounts = Account.objects.filter(pk__in=sorted(account_ids)).select_related("subject")
+    return list(accounts.select_for_update(of=("self",), no_key=True).order_by("id"))

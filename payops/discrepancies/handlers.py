@@ -1,11 +1,11 @@
-"""What higher floors ask to be told or know better: handlers of resolved cases, and whether a row is cleared.
+"""What higher floors ask to be told or know better: resolved cases, whether a row is cleared, what was reversed.
 
 Cases live below reconciliation and settlement, so those register here from their `AppConfig.ready`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,9 +14,11 @@ if TYPE_CHECKING:
 
 ResolutionHandler = Callable[["Discrepancy", "CaseAction"], None]
 ClearedCheck = Callable[["Transaction"], bool | None]
+ReversedCheck = Callable[[Sequence["Discrepancy"]], Mapping[int, int]]
 
 _resolution_handlers: list[ResolutionHandler] = []
 _cleared_checks: list[ClearedCheck] = []
+_reversed_checks: list[ReversedCheck] = []
 
 
 def register_resolution_handler(handler: ResolutionHandler) -> None:
@@ -34,9 +36,15 @@ def register_cleared_check(check: ClearedCheck) -> None:
         _cleared_checks.append(check)
 
 
-def unregister(function: ResolutionHandler | ClearedCheck) -> None:
+def register_reversed_check(check: ReversedCheck) -> None:
+    """Ask `check(cases)` which cases' suspense stands in a voucher that was reversed: case id → that voucher."""
+    if check not in _reversed_checks:
+        _reversed_checks.append(check)
+
+
+def unregister(function: ResolutionHandler | ClearedCheck | ReversedCheck) -> None:
     """Forget a handler or check; for tests that register their own."""
-    for registered in (_resolution_handlers, _cleared_checks):
+    for registered in (_resolution_handlers, _cleared_checks, _reversed_checks):
         if function in registered:
             registered.remove(function)
 
@@ -54,3 +62,11 @@ def ask_cleared(transaction: Transaction) -> bool | None:
         if answer is not None:
             return answer
     return None
+
+
+def ask_reversed(cases: Sequence[Discrepancy]) -> dict[int, int]:
+    """Case id → reversed voucher, for those of the cases whose suspense was cancelled that way."""
+    found: dict[int, int] = {}
+    for check in _reversed_checks:
+        found |= check(cases)
+    return found

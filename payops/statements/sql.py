@@ -107,7 +107,8 @@ WHERE event IN ({_numbers(CLEARING_EVENTS)}) AND source_id = ANY(%(items)s)
 """  # noqa: S608
 
 # Bookings on the settlement accounts of the sheets' merchants between the sheet before and this one, other than
-# clearing and payouts: the index on (account, id) gives each account's entries of the window.
+# clearing and payouts: the index on (account, id) gives each account's entries of the window. A line wiped on its own
+# day and the line that wiped it are not shown, when both would stand on the same sheet: apart they still count.
 MOVEMENTS_OF_SHEETS: Final = f"""
 WITH sheet AS MATERIALIZED (
     SELECT s.id, s.made_at, m.merchant_no, a.id AS account_id,
@@ -117,15 +118,22 @@ WITH sheet AS MATERIALIZED (
     JOIN accounts_account a ON a.owner_kind = 'merchant' AND a.owner_no = m.merchant_no
     JOIN accounts_subject u ON u.id = a.subject_id AND u.code = '{SETTLEMENT_SUBJECT}'
     WHERE s.id = ANY(%(sheets)s)
+), moved AS MATERIALIZED (
+    SELECT s.id AS sheet_id, e.id AS entry_id, v.posted_at, e.event, v.source_kind, v.source_id,
+        CASE WHEN e.side = 'C' THEN e.amount ELSE -e.amount END AS amount
+    FROM sheet s JOIN accounts_entry e ON e.account_id = s.account_id
+    JOIN accounts_voucher v ON v.id = e.id - e.id %% 1000
+    WHERE e.id >= {{LO}} AND e.id < {{HI}} AND v.id >= {{LO}} AND v.id < {{HI}}
+        AND e.event NOT IN ({_numbers((*CLEARING_EVENTS, *PAYOUT_EVENTS))})
+        AND v.posted_at <= s.made_at AND (s.after IS NULL OR v.posted_at > s.after)
+), wiped AS (
+    SELECT w.sheet_id, w.entry_id, r.entry_id AS red_entry_id
+    FROM moved w JOIN accounts_correctedentry c ON c.entry_id = w.entry_id AND c.hidden
+    JOIN moved r ON r.sheet_id = w.sheet_id AND r.entry_id = c.red_entry_id
 )
-SELECT s.id AS sheet_id, v.posted_at, e.event, v.source_kind, v.source_id,
-    CASE WHEN e.side = 'C' THEN e.amount ELSE -e.amount END AS amount
-FROM sheet s JOIN accounts_entry e ON e.account_id = s.account_id
-JOIN accounts_voucher v ON v.id = e.id - e.id %% 1000
-WHERE e.id >= {{LO}} AND e.id < {{HI}} AND v.id >= {{LO}} AND v.id < {{HI}}
-    AND e.event NOT IN ({_numbers((*CLEARING_EVENTS, *PAYOUT_EVENTS))})
-    AND v.posted_at <= s.made_at AND (s.after IS NULL OR v.posted_at > s.after)
-ORDER BY s.id, e.id
+SELECT sheet_id, posted_at, event, source_kind, source_id, amount FROM moved m
+WHERE NOT EXISTS (SELECT FROM wiped w WHERE w.sheet_id = m.sheet_id AND m.entry_id IN (w.entry_id, w.red_entry_id))
+ORDER BY sheet_id, entry_id
 """  # noqa: S608
 
 

@@ -1,6 +1,10 @@
 """Every write on cases. Others import from here; the parts stand in the modules of this package."""
 
-from payops.discrepancies.handlers import register_cleared_check, register_resolution_handler
+from payops.discrepancies.handlers import (
+    register_cleared_check,
+    register_resolution_handler,
+    register_reversed_check,
+)
 from payops.discrepancies.services.cases import (
     case_assign,
     case_close,
@@ -34,5 +38,6 @@ __all__ = [
     "cases_open_many",
     "register_cleared_check",
     "register_resolution_handler",
+    "register_reversed_check",
     "surplus_refund_failed",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from payops.accounts.posting import Posting
 from payops.core.errors import PayopsError
 from payops.core.institution import day_bounds
 from payops.discrepancies.choices import ActionKind, CaseKind
+from payops.discrepancies.handlers import ask_reversed
 from payops.discrepancies.models import CaseAction, Discrepancy
 from payops.discrepancies.selectors import own_row, own_row_is_cleared
 from payops.identity.choices import Role
@@ -40,6 +41,25 @@ class Booking:
     voucher_id: int | None = None
     transaction_id: int | None = None
     event: Event | None = None
+
+
+def refuse_reversed(cases: Sequence[Discrepancy]) -> None:
+    """Suspense whose voucher was reversed is gone: writing it off would take it out a second time (DOMAIN 9).
+
+    Raises PayopsError 'discrepancies.suspense_reversed' for the first such case.
+    """
+    found = ask_reversed(cases)
+    case = next((case for case in cases if case.pk in found), None)
+    if case is not None:
+        raise PayopsError(
+            "discrepancies.suspense_reversed",
+            _(
+                "Case %(case)s: voucher %(voucher)s, which took the difference to suspense, was reversed. "
+                "There is nothing left to write off; keep the case waiting and have the difference booked again."
+            )
+            % {"case": case.case_no, "voucher": found[case.pk]},
+            {"case": case.pk, "voucher_id": str(found[case.pk])},
+        )
 
 
 def book(case: Discrepancy, action: CaseAction, params: dict[str, Any], checker: User) -> Booking:

@@ -16,7 +16,7 @@ from payops.discrepancies.choices import ActionKind, ActionState, CaseEventKind,
 from payops.discrepancies.handlers import tell_resolved
 from payops.discrepancies.models import CaseAction, Discrepancy
 from payops.discrepancies.selectors import fingerprint
-from payops.discrepancies.services.bookings import Booking, book
+from payops.discrepancies.services.bookings import Booking, book, refuse_reversed
 from payops.discrepancies.services.history import lock_cases, move, tell
 from payops.discrepancies.services.proposals import ACTION, TARGET_CASE, title_of
 
@@ -52,6 +52,8 @@ def execute(request: ApprovalRequest) -> dict[str, Any]:
     """Book every action of the request; called in the transaction of the approval, with the request's row locked."""
     items = sorted(request.payload["actions"], key=lambda item: item["case"])
     cases = lock_cases(item["case"] for item in items)
+    if request.payload["kind"] != ActionKind.WAIT:
+        refuse_reversed(list(cases.values()))
     # One proposal row per case may wait at a time, and its case is locked: nobody else touches these actions now.
     actions = {action.pk: action for action in CaseAction.objects.filter(approval=request)}
     vouchers = []

@@ -16,6 +16,7 @@ from payops.discrepancies.choices import WORKABLE_STATES, ActionKind, CaseEventK
 from payops.discrepancies.models import CaseAction, Discrepancy
 from payops.discrepancies.rules import allowed_actions
 from payops.discrepancies.selectors import fingerprint, reference_day
+from payops.discrepancies.services.bookings import refuse_reversed
 from payops.discrepancies.services.cases import next_numbers
 from payops.discrepancies.services.history import lock_cases, move, require, tell
 from payops.discrepancies.services.params import normalise
@@ -42,7 +43,7 @@ def action_propose(
     `params`: {"days"} to wait; {"merchant_no"} to supplement, refund or recover, taken from the evidence when left
     out; {"match_key"} for a refund's request number, made when left out. `expected_fingerprint` is the one the page
     was drawn with. Raises PayopsError 'discrepancies.not_allowed', '.stale_page', '.action_pending', '.wrong_state',
-    '.action_not_allowed' and what the details lack.
+    '.action_not_allowed', '.suspense_reversed' and what the details lack.
     """
     require(user, "cases.propose")
     case = lock_cases([case_id])[case_id]
@@ -53,6 +54,8 @@ def action_propose(
             % {"case": case.case_no},
             {"case": case.pk},
         )
+    if kind != ActionKind.WAIT:
+        refuse_reversed([case])
     action = _create(case, kind, params, user, note)
     request = _submit(TARGET_CASE, str(case.pk), [action], user, note)
     _attach([action], request)
@@ -84,6 +87,8 @@ def actions_propose_many(
             % {"currencies": ", ".join(currencies)},
             {"currencies": currencies},
         )
+    if kind != ActionKind.WAIT:
+        refuse_reversed(cases)
     batch_no = next_numbers("DB", [reference_day()])[0]
     actions = [_create(case, kind, params, user, note, batch_no=batch_no) for case in cases]
     request = _submit(TARGET_BATCH, batch_no, actions, user, note)

@@ -20,10 +20,12 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from payops.accounts import sql
-from payops.accounts.choices import AccountStatus, DayState, PostingMode
+from payops.accounts.choices import AccountStatus, DayState, OwnerKind
+from payops.accounts.diverting import divert, suspense_account, suspense_key, suspense_owner
 from payops.accounts.errors import guard_errors
 from payops.accounts.guards import DAY_LOCK
-from payops.accounts.models import AccountingDay, Entry, Voucher
+from payops.accounts.models import AccountingDay, DivertedEntry, Entry, Voucher
+from payops.accounts.modes import debited_in_real_time, modes_on
 from payops.accounts.posting import (
     MEMO_LENGTH,
     Posting,
@@ -74,13 +76,14 @@ AccountKey = tuple[str, str, str, str]
 
 @dataclass(slots=True)
 class _Account:
-    """An account of the batch, locked: its balance moves here and is written back once."""
+    """An account of the batch, locked where its balance moves: it moves here and is written back once."""
 
     id: int
     normal_side: str
-    realtime: bool
-    before: int
-    balance: int
+    account_no: str = ""
+    closed: bool = False
+    before: int = 0
+    balance: int = 0
     refusal: PayopsError | None = None
     """Why it takes no entry (missing, closed): raised by the first line that is not zero."""
 
@@ -94,10 +97,23 @@ class _Combo:
     business_date: dt.date
     currency: str
     keys: list[AccountKey]
+    suspense_owner: tuple[str, str]
+    later: list[bool]
+    """Per line: whether the balance of its account follows later."""
+    debits: list[bool]
+    """Per line: whether a merchant is debited, which is done in real time whatever the rule."""
+    plain: bool = True
+    """No line is out of the ordinary (missing, closed, its balance to follow): the fast way."""
     voucher_head: str = ""
     lines: list[tuple[_Account, str, str, int]] = field(default_factory=list)
     """Account, text before the amount when it is positive, when it is negative, and its sign on the balance."""
     entry_tail: str = ""
+
+    def note(self, amounts: list[int]) -> None:
+        """Remember which lines debit a merchant: those accounts are locked although their credits follow later."""
+        for at, (key, line, amount) in enumerate(zip(self.keys, self.rule.lines, amounts, strict=True)):
+            if amount and debited_in_real_time(key[0]) and (amount > 0) == (line.side == "D"):
+                self.debits[at] = True
 
 
 # One prepared posting: combo, voucher id, source id, memo, amount per line.
@@ -128,6 +144,9 @@ class _Batch:
         self.combos: list[_Combo] = []
         self.index: dict[tuple[Any, ...], int] = {}
         self.rules: dict[int, CompiledRule] = {}
+        self.modes: frozenset[tuple[AccountKey, int]] = frozenset()
+        self.diverted: list[DivertedEntry] = []
+        self.found: dict[AccountKey, _Account] = {}
         self.taken = 0
         self.skipped = 0
         self.empty = 0
@@ -135,6 +154,7 @@ class _Batch:
     def run(self, postings: Iterator[Posting]) -> PostManyResult:
         """Both passes."""
         self._hold_day()
+        self.modes = modes_on(self.day)
         first = self._prepare(list(islice(postings, self.chunk_size)))
         second = list(islice(postings, self.chunk_size))
         if not second:
@@ -167,7 +187,10 @@ class _Batch:
                 continue
             if set(map(type, amounts)) != {int}:
                 raise TypeError("amounts are whole minor units")
-            prepared.append((self._combo(posting, rule), posting.source_id, posting.memo, amounts))
+            combo = self._combo(posting, rule)
+            if self.modes:
+                self.combos[combo].note(amounts)
+            prepared.append((combo, posting.source_id, posting.memo, amounts))
             events.append(rule.event)
         return self._take_keys(prepared, events) if prepared else []
 
@@ -178,7 +201,8 @@ class _Batch:
 
     def _combo(self, posting: Posting, rule: CompiledRule) -> int:
         owners = rule.owners(posting.owners)
-        key = (rule.event, posting.source_kind, posting.business_date, posting.currency, owners)
+        suspense = suspense_owner(posting.owners)
+        key = (rule.event, posting.source_kind, posting.business_date, posting.currency, owners, suspense)
         index = self.index.get(key)
         if index is None:
             by_role = dict(zip(rule.owner_keys, owners, strict=True))
@@ -187,7 +211,19 @@ class _Batch:
                 for line in rule.lines
             ]
             index = self.index[key] = len(self.combos)
-            self.combos.append(_Combo(rule, posting.source_kind, posting.business_date, posting.currency, keys))
+            later = [(account, rule.event) in self.modes for account in keys]
+            self.combos.append(
+                _Combo(
+                    rule,
+                    posting.source_kind,
+                    posting.business_date,
+                    posting.currency,
+                    keys,
+                    suspense,
+                    later,
+                    [False] * len(keys),
+                )
+            )
         return index
 
     def _take_keys(self, prepared: list[tuple[int, int, str, list[int]]], events: list[int]) -> list[_Prepared]:
@@ -213,15 +249,37 @@ class _Batch:
     # --- between the passes: lock every account concerned, in one order ---
 
     def _lock_accounts(self) -> list[_Account]:
-        wanted = sorted({key for combo in self.combos for key in combo.keys})
-        found = _resolve(wanted)
+        """All accounts whose stored balance moves. Nobody closes an account while the day is held."""
+        found = _resolve(sorted({key for combo in self.combos for key in combo.keys}))
+        moved: set[AccountKey] = set()
         for combo in self.combos:
-            for key, line in zip(combo.keys, combo.rule.lines, strict=True):
+            for at, (key, line) in enumerate(zip(combo.keys, combo.rule.lines, strict=True)):
                 if key not in found:
-                    found[key] = _Account(0, "", True, 0, 0, no_account(line, key[2], key[3]))
-        accounts = _lock({account.id: account for account in found.values() if account.id})
+                    found[key] = _Account(0, "", refusal=no_account(line, key[2], key[3]))
+                account = found[key]
+                if account.closed and key[1] != OwnerKind.MERCHANT:
+                    account.refusal = account_closed(account.account_no)
+                elif account.closed:
+                    moved.update(self._suspense(combo, found))
+                elif not combo.later[at] or combo.debits[at]:
+                    moved.add(key)
+                if account.refusal or account.closed or combo.later[at]:
+                    combo.plain = False
+        accounts = _lock({found[key].id: found[key] for key in moved if found[key].id})
+        self.found = found
         self._plan(found)
         return accounts
+
+    def _suspense(self, combo: _Combo, found: dict[AccountKey, _Account]) -> list[AccountKey]:
+        """Where lines of this combo go that were meant for closed accounts: to surplus or to shortage."""
+        keys = []
+        for side in ("C", "D"):
+            key = suspense_key(side, combo.suspense_owner, combo.currency)
+            if key not in found:
+                account = suspense_account(side, combo.suspense_owner, combo.currency)
+                found[key] = _Account(account.pk, account.subject.normal_side, account.account_no)
+            keys.append(key)
+        return keys
 
     def _plan(self, found: dict[AccountKey, _Account]) -> None:
         """The fixed parts of every combo's lines, as text."""
@@ -246,6 +304,8 @@ class _Batch:
                 copy_text(voucher_table, VOUCHER_COLUMNS, self._voucher_text(chunk))
                 copy_text(entry_table, ENTRY_COLUMNS, self._entry_text(chunk))
         _write_balances(accounts)
+        if self.diverted:
+            divert(self.diverted)
         return PostManyResult(self.taken, self.skipped, self.empty)
 
     def _voucher_text(self, chunk: list[_Prepared]) -> Iterator[bytes]:
@@ -263,19 +323,52 @@ class _Batch:
         combos = self.combos
         for start in range(0, len(chunk), _BUFFER):
             out: list[str] = []
-            for combo_index, entry_id, _source, _memo, amounts in chunk[start : start + _BUFFER]:
+            for combo_index, voucher, _source, _memo, amounts in chunk[start : start + _BUFFER]:
                 combo = combos[combo_index]
-                tail = combo.entry_tail
+                if not combo.plain:
+                    out += self._uncommon_lines(combo, voucher, amounts)
+                    continue
+                tail, entry_id = combo.entry_tail, voucher
                 for (account, positive, negative, sign), amount in zip(combo.lines, amounts, strict=True):
                     if not amount:
                         continue
                     entry_id += 1
-                    if account.refusal:
-                        raise account.refusal
-                    account.balance += sign * amount
+                    account.balance = balance = account.balance + sign * amount
                     body = f"{positive}{amount}" if amount > 0 else f"{negative}{-amount}"
-                    out.append(f"{entry_id}{body}{tail}{account.balance if account.realtime else NULL}\n")
+                    out.append(f"{entry_id}{body}{tail}{balance}\n")
             yield "".join(out).encode()
+
+    def _uncommon_lines(self, combo: _Combo, entry_id: int, amounts: list[int]) -> Iterator[str]:
+        """Lines some of which cannot be booked, go to suspense, or leave their balance to follow later."""
+        for at, ((account, positive, negative, sign), amount) in enumerate(zip(combo.lines, amounts, strict=True)):
+            if not amount:
+                continue
+            entry_id += 1
+            if account.refusal:
+                raise account.refusal
+            body = f"{positive}{amount}" if amount > 0 else f"{negative}{-amount}"
+            if account.closed:
+                line = combo.rule.lines[at]
+                side = line.side if amount > 0 else line.other_side
+                taken = self.found[suspense_key(side, combo.suspense_owner, combo.currency)]
+                # Both suspense accounts stand on the side they are booked on, so either balance grows.
+                taken.balance += abs(amount)
+                body, balance = f"\t{taken.id}\t{side}\t{abs(amount)}", str(taken.balance)
+                self.diverted.append(
+                    DivertedEntry(
+                        entry_id=entry_id,
+                        account_id=account.id,
+                        side=side,
+                        amount=abs(amount),
+                        event=combo.rule.event,
+                    )
+                )
+            elif combo.later[at] and not (debited_in_real_time(combo.keys[at][0]) and sign * amount < 0):
+                balance = NULL
+            else:
+                account.balance += sign * amount
+                balance = str(account.balance)
+            yield f"{entry_id}{body}{combo.entry_tail}{balance}\n"
 
 
 def _array(values: Iterable[int]) -> str:
@@ -302,30 +395,26 @@ def _resolve(wanted: list[AccountKey]) -> dict[AccountKey, _Account]:
     subjects, kinds, owners, currencies = zip(*wanted, strict=True) if wanted else ([], [], [], [])
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT w.subject, w.kind, w.owner_no, w.currency, a.id, s.normal_side"
+            "SELECT w.subject, w.kind, w.owner_no, w.currency, a.id, s.normal_side, a.account_no, a.status"
             " FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[]) AS w(subject, kind, owner_no, currency)"
             " JOIN accounts_subject s ON s.code = w.subject"
             " JOIN accounts_account a ON a.subject_id = s.id AND a.owner_kind = w.kind AND a.owner_no = w.owner_no"
             " AND a.currency = w.currency",
             [list(subjects), list(kinds), list(owners), list(currencies)],
         )
-        return {tuple(row[:4]): _Account(row[4], row[5], True, 0, 0) for row in cursor.fetchall()}
+        return {tuple(row[:4]): _Account(*row[4:7], closed=row[7] == AccountStatus.CLOSED) for row in cursor.fetchall()}
 
 
 def _lock(accounts: dict[int, _Account]) -> list[_Account]:
-    """Lock in order of id and read what only counts under the lock: balance, mode, status."""
+    """Lock in order of id and read the balances, which only count under the lock."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT id, balance, posting_mode, status, account_no FROM accounts_account WHERE id = ANY (%s::bigint[])"
-            " ORDER BY id FOR NO KEY UPDATE",
+            "SELECT id, balance FROM accounts_account WHERE id = ANY (%s::bigint[]) ORDER BY id FOR NO KEY UPDATE",
             [_array(sorted(accounts))],
         )
-        for account_id, balance, mode, status, account_no in cursor.fetchall():
+        for account_id, balance in cursor.fetchall():
             account = accounts[account_id]
-            if status == AccountStatus.CLOSED:
-                account.refusal = account_closed(account_no)
             account.before = account.balance = balance
-            account.realtime = mode == PostingMode.REALTIME
     return list(accounts.values())
 
 

@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from payops.accounts import sql
+from payops.accounts.buffering import apply_summary, flush_day
 from payops.accounts.checks import Finding, run_checks
 from payops.accounts.choices import DayState
 from payops.accounts.errors import guard_errors
@@ -93,7 +94,7 @@ def _never_opened(day: dt.date) -> PayopsError:
 
 
 def close_day(day: dt.date) -> CloseResult:
-    """Close a day that was cut off: day balances, checks, seal. Findings never block. Idempotent.
+    """Close a day that was cut off: buffers flushed, day balances, checks, seal. Findings never block. Idempotent.
 
     Whoever is posting into the day finishes first; nobody slips in afterwards. Raises PayopsError
     'ledger.day_not_open', 'ledger.day_not_cut_off' or 'ledger.day_order' (an earlier day is not closed yet).
@@ -107,6 +108,7 @@ def close_day(day: dt.date) -> CloseResult:
             return _result(row, closed_now=False)
         before = _closable(row)
         lo, hi = id_range(day, day)
+        flush_day(day)
         with connection.cursor() as cursor:
             cursor.execute(sql.bounded(sql.DAY_BALANCES, lo, hi), {"day": day, "before": day - ONE_DAY})
         day_results_write(day)
@@ -121,6 +123,8 @@ def close_day(day: dt.date) -> CloseResult:
         row.seal = day_seal(day, before.seal if before else "", digests)
         row.voucher_count, row.entry_count = digests["vouchers"]["rows"], digests["entries"]["rows"]
         row.debit_total = _debit_total(lo, hi)
+        # Last, with the state: until the day is closed its sums count as not in the stored balances, for everybody.
+        apply_summary(day)
         row.state, row.closed_at = DayState.CLOSED, timezone.now()
         row.save(update_fields=["seal", "voucher_count", "entry_count", "debit_total", "state", "closed_at"])
         return _result(row, closed_now=True)

@@ -24,6 +24,12 @@ VOUCHER_SEQUENCE: Final[str] = """
 CREATE SEQUENCE accounts_voucher_n MINVALUE 1 MAXVALUE 999999999 CYCLE CACHE 1;
 """
 
+ID_DAY: Final[str] = (
+    "make_date(2000 + (e.id / 10000000000000000)::integer, (e.id / 100000000000000 % 100)::integer,"
+    " (e.id / 1000000000000 % 100)::integer)"
+)
+"""The accounting day that the id of the entry `e` carries."""
+
 DAY_FUNCTIONS: Final[str] = f"""
 CREATE FUNCTION accounts_require_open_days(p_codes integer[]) RETURNS void
 LANGUAGE plpgsql {_SEARCH_PATH} AS $body$
@@ -123,30 +129,36 @@ $body$;
 ENTRY_FUNCTION: Final[str] = f"""
 CREATE FUNCTION accounts_entry_guard() RETURNS trigger LANGUAGE plpgsql {_SEARCH_PATH} AS $body$
 DECLARE
-    v_lo bigint;
-    v_hi bigint;
-    v_single_currency boolean;
+    n record;
+    a record;
     h record;
     r record;
 BEGIN
-    SELECT min(id), max(id), min(currency) = max(currency) INTO v_lo, v_hi, v_single_currency FROM new_entries;
-    IF v_lo IS NULL THEN
+    SELECT min(id) AS lo, max(id) AS hi, count(*) AS lines, min(currency) = max(currency) AS single_currency,
+        min(event) AS low_event, max(event) AS high_event, bool_and(balance_after IS NOT NULL) AS followed,
+        sum(CASE side WHEN 'D' THEN amount ELSE -amount END) AS difference
+        INTO n FROM new_entries;
+    IF n.lo IS NULL THEN
         RETURN NULL;
     END IF;
-    PERFORM accounts_require_open_days(CASE WHEN v_lo / 1000000000000 = v_hi / 1000000000000
-        THEN ARRAY[(v_lo / 1000000000000)::integer]
+    PERFORM accounts_require_open_days(CASE WHEN n.lo / 1000000000000 = n.hi / 1000000000000
+        THEN ARRAY[(n.lo / 1000000000000)::integer]
         ELSE ARRAY(SELECT DISTINCT (id / 1000000000000)::integer FROM new_entries ORDER BY 1) END);
+    SELECT bool_or(c.id IS NULL OR c.currency <> e.currency OR c.status = 'closed' OR NOT s.is_leaf) AS refused,
+        coalesce(bool_or(s.element = 'memo'), false) AS some_memo
+        INTO a
+        FROM (SELECT DISTINCT account_id, currency FROM new_entries) e
+        LEFT JOIN accounts_account c ON c.id = e.account_id
+        LEFT JOIN accounts_subject s ON s.id = c.subject_id;
 
-    IF v_lo / 1000 = v_hi / 1000 THEN
+    IF n.lo / 1000 = n.hi / 1000 THEN
         -- One voucher, the everyday case: no join, no grouping. The id stands in the text for the reason given below.
-        EXECUTE format('SELECT id, line_count, event FROM accounts_voucher WHERE id = %s', v_lo - v_lo % 1000) INTO h;
-        SELECT v_lo - v_lo % 1000 AS voucher, count(*) AS lines,
-            sum(CASE side WHEN 'D' THEN amount ELSE -amount END) AS difference, h.id AS header, h.line_count,
-            h.line_count IS DISTINCT FROM count(*) OR v_lo % 1000 <> 1 OR v_hi % 1000 <> count(*) AS broken,
-            sum(CASE side WHEN 'D' THEN amount ELSE -amount END) <> 0 AS unbalanced,
-            bool_or(event <> h.event) AS other
-            INTO r FROM new_entries;
-        IF NOT (r.broken OR r.unbalanced OR r.other) THEN
+        EXECUTE format('SELECT id, line_count, event FROM accounts_voucher WHERE id = %s', n.lo - n.lo % 1000) INTO h;
+        SELECT n.lo - n.lo % 1000 AS voucher, n.lines, n.difference, h.id AS header, h.line_count,
+            h.line_count IS DISTINCT FROM n.lines OR n.lo % 1000 <> 1 OR n.hi % 1000 <> n.lines AS broken,
+            n.difference <> 0 AND NOT a.some_memo AS unbalanced
+            INTO r;
+        IF NOT (r.broken OR r.unbalanced OR h.event <> n.low_event OR n.low_event <> n.high_event) THEN
             r.voucher := NULL;
         END IF;
     ELSE
@@ -154,7 +166,7 @@ BEGIN
         EXECUTE format($query$
             SELECT g.voucher, g.lines, g.difference, h.id AS header, h.line_count,
                 h.line_count IS DISTINCT FROM g.lines OR g.first <> 1 OR g.last <> g.lines AS broken,
-                g.difference <> 0 AS unbalanced, h.event
+                g.difference <> 0 AND NOT %3$L AS unbalanced
             FROM (
                 SELECT id - id %% 1000 AS voucher, count(*) AS lines, min(id %% 1000) AS first, max(id %% 1000) AS last,
                     min(event) AS low_event, max(event) AS high_event,
@@ -164,11 +176,11 @@ BEGIN
             -- OFFSET 0 keeps this a look-up by key: rows just copied are not in the statistics, and a join planned
             -- for one row would compare every voucher with every header.
             LEFT JOIN LATERAL (SELECT id, line_count, event FROM accounts_voucher v
-                WHERE v.id = g.voucher AND v.id BETWEEN %s AND %s OFFSET 0) h ON true
-            WHERE h.line_count IS DISTINCT FROM g.lines OR g.first <> 1 OR g.last <> g.lines OR g.difference <> 0
-                OR h.event <> g.low_event OR g.low_event <> g.high_event
+                WHERE v.id = g.voucher AND v.id BETWEEN %1$s AND %2$s OFFSET 0) h ON true
+            WHERE h.line_count IS DISTINCT FROM g.lines OR g.first <> 1 OR g.last <> g.lines
+                OR (g.difference <> 0 AND NOT %3$L) OR h.event <> g.low_event OR g.low_event <> g.high_event
             LIMIT 1
-        $query$, v_lo - v_lo % 1000, v_hi) INTO r;
+        $query$, n.lo - n.lo % 1000, n.hi, a.some_memo) INTO r;
     END IF;
     IF r.voucher IS NOT NULL THEN
         IF r.header IS NULL THEN
@@ -183,20 +195,31 @@ BEGIN
         RAISE EXCEPTION 'entries of voucher % carry another event than its header', r.voucher
             USING ERRCODE = 'PL002';
     END IF;
-    IF NOT v_single_currency THEN
-        SELECT id - id % 1000 AS voucher, currency INTO r FROM new_entries GROUP BY 1, 2
-            HAVING sum(CASE side WHEN 'D' THEN amount ELSE -amount END) <> 0 LIMIT 1;
+    IF a.some_memo THEN
+        -- Memorandum accounts stand outside the books: single-sided, and never beside others in one voucher.
+        SELECT e.id - e.id % 1000 AS voucher INTO r FROM new_entries e
+            JOIN accounts_account c ON c.id = e.account_id JOIN accounts_subject s ON s.id = c.subject_id
+            GROUP BY 1 HAVING bool_or(s.element = 'memo') AND NOT bool_and(s.element = 'memo') LIMIT 1;
+        IF r.voucher IS NOT NULL THEN
+            RAISE EXCEPTION 'voucher % mixes memorandum accounts with others', r.voucher USING ERRCODE = 'PL014';
+        END IF;
+    END IF;
+    IF a.some_memo OR NOT n.single_currency THEN
+        SELECT e.id - e.id % 1000 AS voucher, e.currency INTO r FROM new_entries e
+            LEFT JOIN accounts_account c ON c.id = e.account_id LEFT JOIN accounts_subject s ON s.id = c.subject_id
+            WHERE s.element IS DISTINCT FROM 'memo'
+            GROUP BY 1, 2 HAVING sum(CASE e.side WHEN 'D' THEN e.amount ELSE -e.amount END) <> 0 LIMIT 1;
         IF r.voucher IS NOT NULL THEN
             RAISE EXCEPTION 'voucher % does not balance in %', r.voucher, r.currency USING ERRCODE = 'PL001';
         END IF;
     END IF;
 
-    SELECT e.account_id, e.currency, a.id, a.account_no, a.currency AS account_currency, a.status, s.is_leaf INTO r
-        FROM (SELECT DISTINCT account_id, currency FROM new_entries) e
-        LEFT JOIN accounts_account a ON a.id = e.account_id
-        LEFT JOIN accounts_subject s ON s.id = a.subject_id
-        WHERE a.id IS NULL OR a.currency <> e.currency OR a.status = 'closed' OR NOT s.is_leaf LIMIT 1;
-    IF r.account_id IS NOT NULL THEN
+    IF a.refused THEN
+        SELECT e.account_id, e.currency, c.id, c.account_no, c.currency AS account_currency, c.status, s.is_leaf INTO r
+            FROM (SELECT DISTINCT account_id, currency FROM new_entries) e
+            LEFT JOIN accounts_account c ON c.id = e.account_id
+            LEFT JOIN accounts_subject s ON s.id = c.subject_id
+            WHERE c.id IS NULL OR c.currency <> e.currency OR c.status = 'closed' OR NOT s.is_leaf LIMIT 1;
         IF r.id IS NULL THEN
             RAISE EXCEPTION 'account % does not exist', r.account_id USING ERRCODE = 'PL003';
         ELSIF r.status = 'closed' THEN
@@ -207,6 +230,27 @@ BEGIN
         END IF;
         RAISE EXCEPTION 'account % is kept in %, not in %', r.account_no, r.account_currency, r.currency
             USING ERRCODE = 'PL003';
+    END IF;
+
+    IF NOT n.followed THEN
+        -- The stored balance of these follows later. Their movements are queued here, by the database, so that stored
+        -- balance + queue = sum of entries whoever writes them; summary entries wait for the day's end instead.
+        SELECT c.account_no INTO r FROM new_entries e
+            JOIN accounts_account c ON c.id = e.account_id JOIN accounts_subject s ON s.id = c.subject_id
+            WHERE e.balance_after IS NULL AND (s.code LIKE '2202%' OR s.code LIKE '2203%')
+                AND (e.side = s.normal_side) <> (e.amount > 0) LIMIT 1;
+        IF r.account_no IS NOT NULL THEN
+            RAISE EXCEPTION 'merchant account % is debited in real time only', r.account_no USING ERRCODE = 'PL013';
+        END IF;
+        INSERT INTO accounts_queuedmovement (account_id, entry_id, delta, queued_at)
+            SELECT e.account_id, e.id, CASE WHEN e.side = s.normal_side THEN e.amount ELSE -e.amount END,
+                clock_timestamp()
+            FROM new_entries e
+            JOIN accounts_account c ON c.id = e.account_id JOIN accounts_subject s ON s.id = c.subject_id
+            WHERE e.balance_after IS NULL AND NOT EXISTS (SELECT FROM accounts_postingmoderule m
+                WHERE m.account_id = e.account_id AND m.event = e.event AND m.mode = 'summary'
+                    AND m.effective_day <= {ID_DAY} AND (m.end_day IS NULL OR m.end_day > {ID_DAY}))
+            ORDER BY e.id;
     END IF;
     RETURN NULL;
 END

@@ -14,8 +14,9 @@ from django.utils.translation import gettext as _
 
 from payops.accounts.chart import dotted
 from payops.accounts.choices import DayState, Event
+from payops.accounts.diverting import divert, suspense_account, suspense_owner
 from payops.accounts.errors import guard_errors
-from payops.accounts.models import AccountingDay, Voucher
+from payops.accounts.models import Account, AccountingDay, DivertedEntry, Voucher
 from payops.accounts.rules import CompiledRule, RuleLine, rule_for
 from payops.core.errors import PayopsError
 
@@ -27,7 +28,7 @@ class Posting:
     """One source document to be booked by its event's rule.
 
     `amounts`: the rule's variables in minor units; a negative line swaps its side. `owners`: owner numbers by role
-    (merchant, channel, bank, own_bank). (event, source_id) is the key: booked at most once, ever.
+    (merchant, agent, channel, bank, own_bank). (event, source_id) is the key: booked at most once, ever.
     """
 
     event: int
@@ -127,10 +128,11 @@ def post(
     """Book one source document; returns its voucher, or None when all its lines are zero.
 
     `day`: the accounting day, default the open one. `instruction`: somebody asks for money to move (a payout), so the
-    restrictions and the available amount of merchants' accounts are respected; facts ignore them (DOMAIN 4.4).
+    restrictions and the available amount of merchants' accounts are respected; facts ignore them (DOMAIN 4.4), and
+    their lines for a merchant's closed account go to suspense (`diverting`).
     Works in the caller's transaction. Raises PayopsError 'ledger.already_posted' (context voucher_id),
-    'ledger.no_account', 'ledger.account_closed', 'ledger.day_not_open', 'ledger.no_open_day', 'ledger.restricted',
-    'ledger.insufficient', 'rules.none', 'ledger.busy' (retry).
+    'ledger.no_account', 'ledger.account_closed' (an instruction, or not a merchant's account), 'ledger.day_not_open',
+    'ledger.no_open_day', 'ledger.restricted', 'ledger.insufficient', 'rules.none', 'ledger.busy' (retry).
     """
     guess = day or (_last_open_day[0] if _last_open_day else open_accounting_day())
     fresh = False
@@ -140,6 +142,8 @@ def post(
         if not lines:
             return None
         status, voucher_id, detail = _call(posting, day, rule, lines, posted_by, instruction)
+        if status == "divert":
+            return _post_diverted(posting, day, rule, lines, posted_by)
         if status == "posted":
             _last_open_day[:] = [_day_of_detail(detail)] if day is None else _last_open_day
             return _voucher(posting, voucher_id, rule, lines, posted_by)
@@ -147,6 +151,45 @@ def post(
             _refuse(status, posting, lines, voucher_id, detail)
         guess, fresh = _day_of_detail(detail), True
     raise PayopsError("ledger.busy", _("The posting rules are being changed. Try again."), {"retryable": True})
+
+
+def _post_diverted(
+    posting: Posting, day: dt.date | None, rule: CompiledRule, lines: list[Line], posted_by: str
+) -> Voucher:
+    """The same with the lines for closed merchant accounts on suspense; remembered and told in one transaction."""
+    with transaction.atomic():
+        # Asked again inside: now the day is held, so no account closes between the answer and the booking.
+        status, voucher_id, detail = _call(posting, day, rule, lines, posted_by, instruction=False)
+        if status != "divert":
+            _refuse(status, posting, lines, voucher_id, detail)
+        owner = suspense_owner(posting.owners)
+        meant = {}
+        booked = list(lines)
+        for number in map(int, detail.split(",")):
+            line = meant[number] = lines[number - 1]
+            suspense = suspense_account(line.side, owner, posting.currency)
+            booked[number - 1] = Line(suspense.subject.code, *owner, line.side, line.amount)
+        status, voucher_id, detail = _call(posting, day, rule, booked, posted_by, instruction=False)
+        if status != "posted":
+            _refuse(status, posting, booked, voucher_id, detail)
+        divert(
+            [
+                DivertedEntry(
+                    entry_id=voucher_id + number,
+                    account=Account.objects.get(
+                        subject__code=line.subject,
+                        owner_kind=line.owner_kind,
+                        owner_no=line.owner_no,
+                        currency=posting.currency,
+                    ),
+                    side=line.side,
+                    amount=line.amount,
+                    event=int(posting.event),
+                )
+                for number, line in meant.items()
+            ]
+        )
+    return _voucher(posting, voucher_id, rule, booked, posted_by)
 
 
 def _day_of_detail(detail: str) -> dt.date:

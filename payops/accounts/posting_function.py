@@ -25,8 +25,10 @@ DECLARE
     v_version integer;
     v_accounts bigint[];
     v_deltas bigint[];
+    v_direct boolean[];
     v_missing integer;
     v_closed text;
+    v_meant text;
 BEGIN
     IF p_day IS NULL THEN
         SELECT day INTO p_day FROM accounts_accountingday WHERE state = 'open';
@@ -39,28 +41,38 @@ BEGIN
     v_code := (extract(year FROM p_day)::integer - 2000) * 10000 + extract(month FROM p_day)::integer * 100
         + extract(day FROM p_day)::integer;
     PERFORM pg_advisory_xact_lock_shared({namespace_code(DAY_LOCK)}, v_code);
-    SELECT state INTO v_state FROM accounts_accountingday WHERE day = p_day;
+    SELECT d.state, r.version INTO v_state, v_version FROM accounts_accountingday d
+        LEFT JOIN LATERAL (SELECT version FROM accounts_postingrule
+            WHERE event = p_event AND state = 'active' AND effective_day <= p_day
+            ORDER BY effective_day DESC, version DESC LIMIT 1) r ON true
+        WHERE d.day = p_day;
     IF v_state IS NULL OR v_state = 'closed' THEN
         o_status := 'day_not_open';
         RETURN;
-    END IF;
-    SELECT version INTO v_version FROM accounts_postingrule
-        WHERE event = p_event AND state = 'active' AND effective_day <= p_day
-        ORDER BY effective_day DESC, version DESC LIMIT 1;
-    IF v_version IS DISTINCT FROM p_rule_version THEN
+    ELSIF v_version IS DISTINCT FROM p_rule_version THEN
         o_status := 'stale_rule';
         RETURN;
     END IF;
 
-    SELECT array_agg(a.id ORDER BY l.ord),
-        array_agg(CASE WHEN l.side = s.normal_side THEN l.amount ELSE -l.amount END ORDER BY l.ord),
-        min(l.ord) FILTER (WHERE a.id IS NULL), min(a.account_no) FILTER (WHERE a.status = 'closed')
-        INTO v_accounts, v_deltas, v_missing, v_closed
-        FROM unnest(p_subjects, p_owner_kinds, p_owner_nos, p_sides, p_amounts)
-            WITH ORDINALITY AS l(subject, kind, owner_no, side, amount, ord)
-        LEFT JOIN accounts_subject s ON s.code = l.subject
-        LEFT JOIN accounts_account a ON a.subject_id = s.id AND a.owner_kind = l.kind AND a.owner_no = l.owner_no
-            AND a.currency = p_currency;
+    -- Direct lines move the stored balance here; the balance of the others follows by their rule. Merchants' debits are
+    -- direct whatever the rule. Nobody closes an account while the day is held, so the status stays as it is read.
+    SELECT array_agg(l.account ORDER BY l.ord), array_agg(l.delta ORDER BY l.ord),
+        array_agg(m.id IS NULL OR (l.delta < 0 AND l.subject ~ '^220[23]') ORDER BY l.ord),
+        min(l.ord) FILTER (WHERE l.account IS NULL),
+        min(l.account_no) FILTER (WHERE l.status = 'closed' AND (p_instruction OR l.kind <> 'merchant')),
+        string_agg(l.ord::text, ',' ORDER BY l.ord) FILTER (WHERE l.status = 'closed')
+        INTO v_accounts, v_deltas, v_direct, v_missing, v_closed, v_meant
+        FROM (
+            SELECT u.ord, u.subject, u.kind, a.id AS account, a.account_no, a.status,
+                CASE WHEN u.side = s.normal_side THEN u.amount ELSE -u.amount END AS delta
+            FROM unnest(p_subjects, p_owner_kinds, p_owner_nos, p_sides, p_amounts)
+                WITH ORDINALITY AS u(subject, kind, owner_no, side, amount, ord)
+            LEFT JOIN accounts_subject s ON s.code = u.subject
+            LEFT JOIN accounts_account a ON a.subject_id = s.id AND a.owner_kind = u.kind AND a.owner_no = u.owner_no
+                AND a.currency = p_currency
+        ) l
+        LEFT JOIN accounts_postingmoderule m ON m.account_id = l.account AND m.event = p_event
+            AND m.effective_day <= p_day AND (m.end_day IS NULL OR m.end_day > p_day);
     IF v_missing IS NOT NULL THEN
         o_status := 'no_account';
         o_detail := v_missing::text;
@@ -68,6 +80,10 @@ BEGIN
     ELSIF v_closed IS NOT NULL THEN
         o_status := 'account_closed';
         o_detail := v_closed;
+        RETURN;
+    ELSIF v_meant IS NOT NULL THEN
+        o_status := 'divert';
+        o_detail := v_meant;
         RETURN;
     END IF;
 
@@ -80,8 +96,11 @@ BEGIN
         RETURN;
     END IF;
 
-    -- In order of id: two vouchers over the same accounts take turns instead of waiting for each other.
-    PERFORM FROM accounts_account WHERE id = ANY (v_accounts) ORDER BY id FOR NO KEY UPDATE;
+    -- In order of id: two vouchers over the same accounts take turns instead of waiting for each other. Accounts whose
+    -- balance follows later are not locked: that is what makes a hot account bearable.
+    PERFORM FROM accounts_account
+        WHERE id = ANY (ARRAY(SELECT account FROM unnest(v_accounts, v_direct) AS l(account, direct) WHERE direct))
+        ORDER BY id FOR NO KEY UPDATE;
     IF p_instruction THEN
         PERFORM accounts_refuse_restricted(v_accounts, v_deltas);
     END IF;
@@ -90,19 +109,21 @@ BEGIN
         VALUES (o_voucher, p_event, p_source_kind, p_source_id, p_business_date, cardinality(p_amounts), p_rule_version,
             p_memo, clock_timestamp(), p_posted_by);
     WITH line AS (
-        SELECT ord, account, side, amount, (sum(delta) OVER (PARTITION BY account ORDER BY ord))::bigint AS moved
-        FROM unnest(v_accounts, p_sides, p_amounts, v_deltas) WITH ORDINALITY AS l(account, side, amount, delta, ord)
+        SELECT ord, account, side, amount, direct,
+            (sum(delta) FILTER (WHERE direct) OVER (PARTITION BY account ORDER BY ord))::bigint AS moved
+        FROM unnest(v_accounts, p_sides, p_amounts, v_deltas, v_direct)
+            WITH ORDINALITY AS l(account, side, amount, delta, direct, ord)
     ), moved AS (
         UPDATE accounts_account a SET balance = a.balance + d.delta
-        FROM (SELECT account, sum(delta)::bigint AS delta FROM unnest(v_accounts, v_deltas) AS d(account, delta)
-              GROUP BY account) d
+        FROM (SELECT account, sum(delta)::bigint AS delta
+              FROM unnest(v_accounts, v_deltas, v_direct) AS d(account, delta, direct) WHERE direct GROUP BY account) d
         WHERE a.id = d.account
-        RETURNING a.id, a.balance - d.delta AS before, a.posting_mode
+        RETURNING a.id, a.balance - d.delta AS before
     )
     INSERT INTO accounts_entry (id, account_id, side, amount, currency, event, balance_after)
         SELECT o_voucher + l.ord, l.account, l.side, l.amount, p_currency, p_event,
-            CASE WHEN m.posting_mode = 'realtime' THEN m.before + l.moved END
-        FROM line l JOIN moved m ON m.id = l.account ORDER BY l.ord;
+            CASE WHEN l.direct THEN m.before + l.moved END
+        FROM line l LEFT JOIN moved m ON m.id = l.account ORDER BY l.ord;
     o_status := 'posted';
 END
 $body$;

@@ -10,11 +10,23 @@ from __future__ import annotations
 from typing import Any, Final
 
 from django.db import connection
+from django.db.models import Max, Min
+
+from payops.accounts.choices import DayState
+from payops.accounts.models import AccountingDay
+from payops.core.ids import id_range
 
 
 def bounded(template: str, lo: int, hi: int) -> str:
     """The statement with its id window lo ≤ id < hi."""
     return template.replace("{lo}", str(int(lo))).replace("{hi}", str(int(hi)))
+
+
+def with_open_days(template: str) -> str:
+    """The statement with the id window of all days not closed; an empty one when there are none."""
+    days = AccountingDay.objects.exclude(state=DayState.CLOSED).aggregate(first=Min("day"), last=Max("day"))
+    lo, hi = id_range(days["first"], days["last"]) if days["first"] else (0, 0)
+    return template.replace("{open_lo}", str(lo)).replace("{open_hi}", str(hi))
 
 
 def fetch(statement: str, parameters: list[Any] | dict[str, Any] | None = None) -> list[dict[str, Any]]:
@@ -27,6 +39,12 @@ def fetch(statement: str, parameters: list[Any] | dict[str, Any] | None = None) 
 
 SIGNED: Final = "CASE WHEN e.side = s.normal_side THEN e.amount ELSE -e.amount END"
 """An entry's amount as it moves the balance, which stands on the subject's normal side."""
+
+NOT_MEMO: Final = (
+    "account_id <> ALL (ARRAY(SELECT a.id FROM accounts_account a JOIN accounts_subject s ON s.id = a.subject_id"
+    " WHERE s.element = 'memo'))"
+)
+"""Entries inside the books: memorandum accounts are single-sided and stand outside every balance."""
 
 # Opening = closing of the day before; accounts without balance and movement have no row.
 DAY_BALANCES: Final = """
@@ -46,17 +64,78 @@ JOIN accounts_subject s ON s.id = a.subject_id
 ORDER BY a.id
 """
 
-# Stored balance against closing of the day closed last plus everything booked since.
+# What the stored balances do not hold yet, by account: queued movements, and entries of days not closed that are summed
+# at day end. One statement, so that neither a drain nor a close under way is seen half.
+UNAPPLIED: Final = f"""
+SELECT u.account_id, sum(u.delta)::bigint AS delta FROM (
+    SELECT account_id, delta FROM accounts_queuedmovement
+    UNION ALL
+    SELECT e.account_id, {SIGNED}
+    FROM accounts_postingmoderule r
+    JOIN accounts_accountingday d ON d.state <> 'closed' AND d.day >= r.effective_day
+        AND (r.end_day IS NULL OR d.day < r.end_day)
+    JOIN accounts_entry e ON e.account_id = r.account_id AND e.event = r.event AND e.balance_after IS NULL
+        AND e.id >= {{open_lo}} AND e.id < {{open_hi}}
+        AND e.id / 1000000000000 = to_char(d.day, 'YYMMDD')::bigint
+    JOIN accounts_account a ON a.id = e.account_id JOIN accounts_subject s ON s.id = a.subject_id
+    WHERE r.mode = 'summary'
+) u GROUP BY u.account_id
+"""
+
+BALANCES_NOW: Final = f"""
+SELECT a.id, a.account_no, s.code, s.normal_side, a.owner_kind, a.owner_no, a.currency, a.balance AS stored,
+    (a.balance + coalesce(u.delta, 0))::bigint AS balance
+FROM accounts_account a
+JOIN accounts_subject s ON s.id = a.subject_id
+LEFT JOIN ({UNAPPLIED}) u ON u.account_id = a.id
+WHERE {{condition}}
+"""
+
+TOTALS_NOW: Final = f"""
+SELECT s.code, s.normal_side, a.owner_kind, a.currency, sum(a.balance + coalesce(u.delta, 0))::bigint AS total
+FROM accounts_account a
+JOIN accounts_subject s ON s.id = a.subject_id
+LEFT JOIN ({UNAPPLIED}) u ON u.account_id = a.id
+WHERE starts_with(s.code, %(code)s)
+GROUP BY s.code, s.normal_side, a.owner_kind, a.currency
+"""
+
+# The sums of one day that is being closed, by account in the order of locks.
+SUMMARY_OF_DAY: Final = f"""
+SELECT e.account_id, sum({SIGNED})::bigint AS delta
+FROM accounts_postingmoderule r
+JOIN accounts_entry e ON e.account_id = r.account_id AND e.event = r.event AND e.balance_after IS NULL
+    AND e.id >= {{lo}} AND e.id < {{hi}}
+JOIN accounts_account a ON a.id = e.account_id JOIN accounts_subject s ON s.id = a.subject_id
+WHERE r.mode = 'summary' AND %(day)s >= r.effective_day AND (r.end_day IS NULL OR %(day)s < r.end_day)
+GROUP BY e.account_id ORDER BY e.account_id
+"""
+
+# Oldest first. Deleting moves the balances (trigger queue_moves).
+DRAIN_STEP: Final = """
+DELETE FROM accounts_queuedmovement WHERE id = ANY (ARRAY(
+    SELECT id FROM accounts_queuedmovement ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED))
+"""
+QUEUE_STATES: Final = """
+SELECT q.account_id, a.account_no, a.currency, count(*) AS depth, sum(q.delta)::bigint AS delta,
+    clock_timestamp() - min(q.queued_at) AS lag
+FROM accounts_queuedmovement q JOIN accounts_account a ON a.id = q.account_id
+GROUP BY q.account_id, a.account_no, a.currency ORDER BY lag DESC
+"""
+
+# Stored balance and what it does not hold yet, against the closing of the day closed last plus everything since.
 BALANCE_DIFFERENCES: Final = f"""
-SELECT a.id, a.account_no, a.balance AS stored, (coalesce(b.closing, 0) + coalesce(t.moved, 0))::bigint AS computed
+SELECT a.id, a.account_no, a.balance AS stored,
+    (coalesce(b.closing, 0) + coalesce(t.moved, 0) - coalesce(u.delta, 0))::bigint AS computed
 FROM accounts_account a
 LEFT JOIN accounts_daybalance b ON b.account_id = a.id AND b.day = %(day)s
+LEFT JOIN ({UNAPPLIED}) u ON u.account_id = a.id
 LEFT JOIN (
     SELECT e.account_id, sum({SIGNED}) AS moved
     FROM accounts_entry e JOIN accounts_account a ON a.id = e.account_id JOIN accounts_subject s ON s.id = a.subject_id
     WHERE e.id >= {{lo}} AND e.id < {{hi}} GROUP BY e.account_id
 ) t ON t.account_id = a.id
-WHERE a.posting_mode = 'realtime' AND a.balance <> coalesce(b.closing, 0) + coalesce(t.moved, 0)
+WHERE a.balance <> coalesce(b.closing, 0) + coalesce(t.moved, 0) - coalesce(u.delta, 0)
 """
 
 # A digest of blocks of 10,000 voucher numbers each: a day's text would outgrow the one gigabyte a value may have.
@@ -164,6 +243,10 @@ SELECT v.id FROM accounts_voucher v WHERE v.id >= {lo} AND v.id < {hi}
     AND NOT EXISTS (SELECT FROM accounts_entry e WHERE e.id = v.id + 1 AND e.id >= {lo} AND e.id < {hi})
 ORDER BY 1 LIMIT 20
 """
+DEBIT_LESS_CREDIT: Final = f"""
+SELECT currency, sum(CASE side WHEN 'D' THEN amount ELSE -amount END)::bigint AS difference
+FROM accounts_entry WHERE id >= {{lo}} AND id < {{hi}} AND {NOT_MEMO} GROUP BY currency ORDER BY currency
+"""
 SUBJECT_DIFFERENCES: Final = """
 SELECT coalesce(x.code, y.code) AS code
 FROM (
@@ -183,16 +266,16 @@ ORDER BY 1
 
 # --- verifying ---
 
-BROKEN_VOUCHER: Final = """
+BROKEN_VOUCHER: Final = f"""
 SELECT coalesce(v.id, g.voucher) AS voucher, coalesce(g.lines, 0) AS lines, coalesce(v.line_count, 0) AS line_count,
     coalesce(g.difference, 0) AS difference
-FROM (SELECT id, line_count FROM accounts_voucher WHERE id >= {lo} AND id < {hi}) v
+FROM (SELECT id, line_count FROM accounts_voucher WHERE id >= {{lo}} AND id < {{hi}}) v
 FULL JOIN (
     SELECT voucher, sum(lines) AS lines, max(abs(difference)) AS difference
     FROM (
         SELECT e.id - e.id %% 1000 AS voucher, count(*) AS lines,
-            sum(CASE e.side WHEN 'D' THEN e.amount ELSE -e.amount END) AS difference
-        FROM accounts_entry e WHERE e.id >= {lo} AND e.id < {hi} GROUP BY 1, e.currency
+            sum(CASE e.side WHEN 'D' THEN e.amount ELSE -e.amount END) FILTER (WHERE {NOT_MEMO}) AS difference
+        FROM accounts_entry e WHERE e.id >= {{lo}} AND e.id < {{hi}} GROUP BY 1, e.currency
     ) c GROUP BY voucher
 ) g ON g.voucher = v.id
 WHERE g.lines IS DISTINCT FROM v.line_count OR g.difference <> 0

@@ -83,7 +83,7 @@ def _stored(report: VerifyReport) -> None:
     lo, hi = id_range(first, max(first, newest.day))
     _first(
         report,
-        sql.bounded(sql.BALANCE_DIFFERENCES, lo, hi),
+        sql.with_open_days(sql.bounded(sql.BALANCE_DIFFERENCES, lo, hi)),
         {"day": closed.day if closed else None},
         "account {account_no} shows {stored}, its entries make {computed}",
     )

@@ -5,12 +5,12 @@ from __future__ import annotations
 import datetime as dt
 from collections import defaultdict
 
-from django.db.models import Q, Sum
+from django.db.models import Sum
 from django.utils.translation import gettext as _
 
 from payops.accounts.checks import Finding
 from payops.accounts.choices import OwnerKind
-from payops.accounts.models import Account
+from payops.accounts.selectors import balances_now
 from payops.core.money import format_amount
 from payops.discrepancies.choices import OPEN_STATES
 from payops.discrepancies.models import Discrepancy
@@ -24,20 +24,15 @@ Owner = tuple[str, str, str]
 
 def suspense_by_owner() -> dict[Owner, int]:
     """Surplus − shortage of the ledger per (owner kind, owner, currency), minor units, signed."""
-    rows = (
-        Account.objects.filter(subject__code__in=(SURPLUS, SHORTAGE))
-        .order_by()
-        .values("owner_kind", "owner_no", "currency")
-        .annotate(
-            surplus=Sum("balance", filter=Q(subject__code=SURPLUS), default=0),
-            shortage=Sum("balance", filter=Q(subject__code=SHORTAGE), default=0),
-        )
-    )
-    return {(row["owner_kind"], row["owner_no"], row["currency"]): row["surplus"] - row["shortage"] for row in rows}
+    totals: dict[Owner, int] = defaultdict(int)
+    for row in balances_now("s.code = ANY (%(codes)s)", {"codes": [SURPLUS, SHORTAGE]}):
+        sign = 1 if row["code"] == SURPLUS else -1
+        totals[row["owner_kind"], row["owner_no"], row["currency"]] += sign * row["balance"]
+    return dict(totals)
 
 
 def cases_by_owner() -> dict[Owner, int]:
-    """Σ suspense of open cases per owner of the suspense: the channel contract, else the bank account."""
+    """Σ suspense of open cases per owner of the suspense: channel contract, else bank account, else institution."""
     totals: dict[Owner, int] = defaultdict(int)
     rows = (
         Discrepancy.objects.filter(state__in=OPEN_STATES)
@@ -48,7 +43,8 @@ def cases_by_owner() -> dict[Owner, int]:
     )
     for row in rows:
         channel, bank = row["contract__code"], row["bank_account__code"]
-        owner = (OwnerKind.CHANNEL.value, channel) if channel else (OwnerKind.BANK.value, bank or "")
+        kind = OwnerKind.CHANNEL if channel else OwnerKind.BANK if bank else OwnerKind.INSTITUTION
+        owner = (kind.value, channel or bank or "")
         totals[(*owner, row["currency"])] += row["total"]
     return dict(totals)
 

@@ -392,8 +392,8 @@ def test_a_subject_with_accounts_keeps_its_meaning(ledger: dt.date, change: str)
 def test_an_owner_has_one_account_of_a_subject_and_currency(ledger: dt.date) -> None:
     with refused("23505"):
         run(
-            "INSERT INTO accounts_account (account_no, subject_id, currency, owner_kind, owner_no, posting_mode,"
-            " status, balance, frozen, opened_at) SELECT 'X', subject_id, currency, owner_kind, owner_no, posting_mode,"
+            "INSERT INTO accounts_account (account_no, subject_id, currency, owner_kind, owner_no,"
+            " status, balance, frozen, opened_at) SELECT 'X', subject_id, currency, owner_kind, owner_no,"
             " status, 0, 0, now() FROM accounts_account WHERE account_no = '220201-M-A'"
         )
 

@@ -12,7 +12,6 @@ from payops.accounts.choices import (
     Element,
     FindingLevel,
     OwnerKind,
-    PostingMode,
     RuleState,
     Side,
     event_choices,
@@ -61,9 +60,6 @@ class Account(models.Model):
     currency = models.CharField(_("currency"), max_length=3, default="CNY")
     owner_kind = models.CharField(_("owner"), max_length=12, choices=OwnerKind.choices)
     owner_no = models.CharField(_("owner number"), max_length=40, blank=True)
-    posting_mode = models.CharField(
-        _("posting mode"), max_length=10, choices=PostingMode.choices, default=PostingMode.REALTIME
-    )
     status = models.CharField(_("status"), max_length=12, choices=AccountStatus.choices, default=AccountStatus.NORMAL)
     balance = models.BigIntegerField(_("balance (minor units)"), default=0)
     frozen = models.BigIntegerField(_("frozen (minor units)"), default=0)
@@ -254,7 +250,8 @@ class Voucher(DayPartitionedModel):
 class Entry(DayPartitionedModel):
     """One debit or credit line of a voucher (voucher id = id − id mod 1000). Append-only.
 
-    `amount` is minor units; negative only on red entries. `balance_after` is kept for real-time accounts.
+    `amount` is minor units; negative only on red entries. `balance_after` is the stored balance after a real-time
+    entry; without it the balance follows later (`PostingModeRule`).
     """
 
     account = models.ForeignKey(

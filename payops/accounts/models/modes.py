@@ -50,7 +50,7 @@ class QueuedMovement(models.Model):
     """What one buffered entry still has to move on its account's stored balance, minor units on the normal side.
 
     Inserted with the entry, deleted in the transaction that moves the balance: stored balance + queue = Σ entries,
-    at every moment and after any crash. Written by the posting door and by `buffering.drain`.
+    at every moment and after any crash. Inserted by the entry guard only; deleting a row moves the balance (trigger).
     """
 
     account_id = models.BigIntegerField()
@@ -62,6 +62,7 @@ class QueuedMovement(models.Model):
         ordering = ["id"]
         verbose_name = _("queued movement")
         verbose_name_plural = _("queued movements")
+        indexes = [models.Index(fields=["account_id"], name="queued_movement_account_idx")]
 
     def __str__(self) -> str:
         return f"{self.account_id}: {self.delta}"

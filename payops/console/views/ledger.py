@@ -7,19 +7,22 @@ from dataclasses import replace
 from typing import Any
 
 from django import forms
+from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponseBase
 from django.urls import path
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from payops.accounts import selectors as ledger
 from payops.accounts.chart import dotted
-from payops.accounts.choices import Event, OwnerKind, Side
+from payops.accounts.choices import Event, OwnerKind, PostingMode, Side
 from payops.accounts.models import (
     Account,
     Entry,
     Freeze,
     Voucher,
 )
+from payops.accounts.modes import in_force
 from payops.console import cells
 from payops.console.balances import (
     DayFigures,
@@ -197,18 +200,30 @@ def account(request: HttpRequest, account_id: int) -> HttpResponseBase:
 
 
 def _account_facts(found: Account) -> list[tuple[Any, Cell]]:
+    # Read in one statement: between two, a drain could move the one into the other.
+    now = ledger.balances_now("a.id = %(id)s", {"id": found.pk})[0]
+    later = now["balance"] - now["stored"]
     return [
         (_("Subject"), cells.text(_subject_text(found.subject.code, found.subject))),
         (_("Normal side"), cells.text(Side(found.subject.normal_side).label)),
         (_("Owner"), replace(_owner_cell(found), note=found.get_owner_kind_display())),
         (_("Currency"), cells.text(found.currency)),
-        (_("Balance now"), cells.money(found.balance, found.currency)),
+        (_("Balance now"), cells.money(now["balance"], found.currency)),
+        *([(_("Of this not in the stored balance yet"), cells.money(later, found.currency))] if later else []),
         (_("Frozen"), cells.money(found.frozen, found.currency)),
         (_("Available"), cells.money(found.available, found.currency)),
-        (_("Posting mode"), cells.text(found.get_posting_mode_display())),
+        (_("Posting mode"), cells.text(_posting_modes(found))),
         (_("Opened"), cells.moment(found.opened_at)),
         *([(_("Closed"), cells.moment(found.closed_at))] if found.closed_at else []),
     ]
+
+
+def _posting_modes(found: Account) -> str:
+    """The rules that are in force or to come, or real-time."""
+    rules = found.mode_rules.filter(in_force(ledger.open_day()) | Q(effective_day__gt=ledger.open_day()))
+    return ", ".join(f"{rule.get_event_display()}: {rule.get_mode_display()}" for rule in rules) or str(
+        PostingMode.REALTIME.label
+    )
 
 
 def _period_summary(found: Account, totals: Any) -> list[tuple[Any, Cell]]:

@@ -19,8 +19,20 @@ from payops.core.money import exponent
 
 CHANNEL_SUBJECTS: Final = ("112201", "122101", "224101", "224105", "300101", "642101")
 RESERVE_SUBJECTS: Final = ("100201", "122101", "224101", "224106")
-OWN_FUNDS_SUBJECTS: Final = ("100202",)
-MERCHANT_SUBJECTS: Final = ("112202", "112203", "220201", "220202", "220203", "220301", "220302", "224102")
+OWN_FUNDS_SUBJECTS: Final = ("100202", "224102", "300103")
+MERCHANT_SUBJECTS: Final = (
+    "112202",
+    "112203",
+    "122102",
+    "220201",
+    "220202",
+    "220203",
+    "220301",
+    "220302",
+    "224102",
+    "300102",
+)
+AGENT_SUBJECTS: Final = ("224102", "224104")
 INSTITUTION_SUBJECTS: Final = ("602101", "602102", "630101", "642102", "660101", "660301", "671101", "224103", "300103")
 
 CHART_FIELDS: Final = ("code", "name", "name_zh", "element", "side", "erp_code")
@@ -187,6 +199,9 @@ def _columns(row: Mapping[str, str]) -> dict[str, str]:
     }
 
 
+_PREFIXES: Final = {OwnerKind.BANK.value: "B-", OwnerKind.AGENT.value: "A-"}
+
+
 def account_number(subject_code: str, owner_no: str, currency: str) -> str:
     """220201-M-A; the currency is added when it is not CNY."""
     parts = [subject_code, *([owner_no] if owner_no else []), *([currency] if currency != "CNY" else [])]
@@ -220,8 +235,8 @@ def account_open(*, subject_code: str, owner_kind: str, owner_no: str = "", curr
             _("An account of %(kind)s “%(owner)s” cannot be opened.") % {"kind": owner_kind, "owner": owner_no},
             {"owner_kind": owner_kind, "owner_no": owner_no},
         )
-    # The bank's and the channel's suspense share a subject, so a clash of their codes must show in the number.
-    number = account_number(code, f"B-{owner_no}" if owner_kind == OwnerKind.BANK else owner_no, currency)
+    # Owners of several kinds share subjects (suspense, payouts in flight), so equal codes must differ in the number.
+    number = account_number(code, _PREFIXES.get(owner_kind, "") + owner_no, currency)
     return Account.objects.get_or_create(
         subject=subject,
         owner_kind=owner_kind,
@@ -246,13 +261,15 @@ def open_channel_accounts(code: str, currency: str = "CNY") -> list[Account]:
 
 @transaction.atomic
 def open_bank_account(code: str, kind: str, currency: str = "CNY") -> list[Account]:
-    """What a bank account needs; `kind` is 'reserve' (with suspense for unidentified movements) or 'own'."""
+    """What a bank account needs; `kind` is 'reserve' (with suspense for unidentified movements) or 'own' (with what is
+    on its way out of or into it)."""
     return _open_all(RESERVE_SUBJECTS if kind == "reserve" else OWN_FUNDS_SUBJECTS, OwnerKind.BANK, code, currency)
 
 
 @transaction.atomic
 def open_merchant_accounts(merchant_no: str, currency: str = "CNY") -> list[Account]:
-    """What a merchant needs: pending, settlement, refunds and payouts in flight, receivables, deposits."""
+    """What a merchant needs: pending, settlement, escrow, refunds and payouts in flight, receivables, advances,
+    deposits."""
     return _open_all(MERCHANT_SUBJECTS, OwnerKind.MERCHANT, merchant_no, currency)
 
 
@@ -287,6 +304,12 @@ def open_accounts_of_merchants(merchant_nos: Sequence[str], currency: str = "CNY
     # Somebody may be opening the same accounts; they are the same accounts.
     Account.objects.bulk_create(missing, batch_size=5000, ignore_conflicts=True)
     return len(missing)
+
+
+@transaction.atomic
+def open_agent_accounts(agent_no: str, currency: str = "CNY") -> list[Account]:
+    """What an agent needs: profit share payable, and its payouts in flight."""
+    return _open_all(AGENT_SUBJECTS, OwnerKind.AGENT, agent_no, currency)
 
 
 @transaction.atomic

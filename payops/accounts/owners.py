@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from payops.accounts.chart import (
+    AGENT_SUBJECTS,
     CHANNEL_SUBJECTS,
     INSTITUTION_SUBJECTS,
     MERCHANT_SUBJECTS,
@@ -47,6 +48,7 @@ OPENING_RULES: Final = (
     OpeningRule("reserve", gettext_lazy("Reserve account"), OwnerKind.BANK, RESERVE_SUBJECTS, RESERVE),
     OpeningRule("own", gettext_lazy("Own-funds account"), OwnerKind.BANK, OWN_FUNDS_SUBJECTS, OWN_FUNDS),
     OpeningRule("merchant", gettext_lazy("Merchant"), OwnerKind.MERCHANT, MERCHANT_SUBJECTS),
+    OpeningRule("agent", gettext_lazy("Agent"), OwnerKind.AGENT, AGENT_SUBJECTS),
 )
 
 

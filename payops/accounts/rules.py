@@ -31,6 +31,7 @@ ROLES: Final[dict[str, tuple[str, str | None]]] = {
     "channel": (OwnerKind.CHANNEL.value, "channel"),
     "bank": (OwnerKind.BANK.value, "bank"),
     "own_bank": (OwnerKind.BANK.value, "own_bank"),
+    "agent": (OwnerKind.AGENT.value, "agent"),
     "institution": (OwnerKind.INSTITUTION.value, None),
 }
 _OTHER: Final[dict[str, str]] = {"D": "C", "C": "D"}

@@ -9,6 +9,7 @@ from payops.accounts.chart import (
     account_open,
     chart_load,
     open_accounts_of_merchants,
+    open_agent_accounts,
     open_bank_account,
     open_channel_accounts,
     open_institution_accounts,
@@ -16,6 +17,7 @@ from payops.accounts.chart import (
 )
 from payops.accounts.chart_files import chart_apply, chart_propose
 from payops.accounts.checks import Finding, register_check
+from payops.accounts.classification import classification_load
 from payops.accounts.days import CloseResult, close_day, day_cut_off, day_open
 from payops.accounts.deductions import deduct, deductions_collect
 from payops.accounts.freeze_approval import freeze_propose, release_propose
@@ -53,6 +55,7 @@ __all__ = [
     "freeze_release",
     "ledger_setup",
     "open_accounts_of_merchants",
+    "open_agent_accounts",
     "open_bank_account",
     "open_channel_accounts",
     "open_institution_accounts",
@@ -73,7 +76,8 @@ __all__ = [
 
 @transaction.atomic
 def ledger_setup() -> None:
-    """Chart, posting rules and the institution's own accounts: what every installation begins with. Repeatable."""
+    """Chart, posting rules, classification and the institution's own accounts: what every installation begins with. Repeatable."""
     chart_load()
     posting_rules_load()
+    classification_load()
     open_institution_accounts()

@@ -48,6 +48,7 @@ WORDS: Final[dict[str, Any]] = {
     "channel": _("Channel"),
     "bank": _("Reserve account"),
     "own_bank": _("Own-funds account"),
+    "agent": _("Agent"),
     "institution": _("Institution"),
     # totals of a bill
     "all": _("All"),

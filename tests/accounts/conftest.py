@@ -1,4 +1,4 @@
-"""A small ledger: two merchants, two channels, one reserve bank account, one of own funds, and one open day."""
+"""A small ledger: two merchants, an agent, two channels, two reserve accounts, one of own funds, and one open day."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from payops.accounts.posting import Posting
 
 MONDAY = dt.date(2026, 11, 16)
 TUESDAY = dt.date(2026, 11, 17)
-OWNERS = {"merchant": "M-A", "channel": "wx", "bank": "R1", "own_bank": "O1"}
+OWNERS = {"merchant": "M-A", "channel": "wx", "bank": "R1", "own_bank": "O1", "agent": "AG"}
 
 
 @pytest.fixture(autouse=True)
@@ -44,6 +44,7 @@ def set_up_ledger(day: dt.date = MONDAY) -> None:
     services.open_bank_account("R1", "reserve")
     services.open_bank_account("R2", "reserve")
     services.open_bank_account("O1", "own")
+    services.open_agent_accounts("AG")
     services.day_open(day)
 
 
@@ -100,6 +101,7 @@ def balance() -> Callable[..., int]:
         "R1": OwnerKind.BANK,
         "R2": OwnerKind.BANK,
         "O1": OwnerKind.BANK,
+        "AG": OwnerKind.AGENT,
         "": OwnerKind.INSTITUTION,
     }
 

@@ -342,6 +342,8 @@ GUARD_LABELS: dict[str, Any] = {
     "receivable_from_channels": gettext_lazy("Receivable from channels"),
     "channel_pending_clearing": gettext_lazy("Channel pending clearing"),
     "shortage": gettext_lazy("Shortage in suspense"),
+    "escrow": gettext_lazy("Escrow not confirmed"),
+    "between_reserve_accounts": gettext_lazy("Between reserve accounts"),
 }
 
 

@@ -56,7 +56,8 @@ def periods_ending(day: dt.date) -> list[Period]:
 
 # --- writing ----------------------------------------------------------------------------------------------------------
 
-_TOTALS: Final = """
+# Of a range of entries; one row per subject, event and currency.
+EVENT_TOTALS: Final = """
 SELECT a.subject_id, t.event, t.currency, sum(t.debit)::bigint AS debit, sum(t.credit)::bigint AS credit,
     sum(t.debit_count)::bigint AS debit_count, sum(t.credit_count)::bigint AS credit_count
 FROM (
@@ -71,7 +72,7 @@ GROUP BY a.subject_id, t.event, t.currency
 DAY_TOTALS: Final = (
     "INSERT INTO accounts_daytotal"
     " (day, subject_id, event, currency, debit, credit, debit_count, credit_count)"
-    f" SELECT %(day)s, x.* FROM ({_TOTALS}) x ORDER BY 2, 3, 4"
+    f" SELECT %(day)s, x.* FROM ({EVENT_TOTALS}) x ORDER BY 2, 3, 4"
 )
 
 # A month is summed from its days, a quarter from its months, a year from its quarters. The opening is the closing of
@@ -129,7 +130,7 @@ def _period_statement(period: Period) -> tuple[str, dict[str, object]]:
 
 _BROKEN_TOTAL: Final = (
     "SELECT s.code FROM"
-    f" (SELECT x.* FROM ({_TOTALS}) x) x"
+    f" (SELECT x.* FROM ({EVENT_TOTALS}) x) x"
     " FULL JOIN (SELECT * FROM accounts_daytotal WHERE day = %(day)s) y"
     " ON (y.subject_id, y.event, y.currency) = (x.subject_id, x.event, x.currency)"
     " JOIN accounts_subject s ON s.id = coalesce(x.subject_id, y.subject_id)"

@@ -9,7 +9,6 @@ from payops.accounts.chart import (
     account_open,
     chart_load,
     open_accounts_of_merchants,
-    open_agent_accounts,
     open_bank_account,
     open_channel_accounts,
     open_institution_accounts,
@@ -55,7 +54,6 @@ __all__ = [
     "freeze_release",
     "ledger_setup",
     "open_accounts_of_merchants",
-    "open_agent_accounts",
     "open_bank_account",
     "open_channel_accounts",
     "open_institution_accounts",
@@ -76,7 +74,7 @@ __all__ = [
 
 @transaction.atomic
 def ledger_setup() -> None:
-    """Chart, posting rules, classification and the institution's own accounts: what every installation begins with. Repeatable."""
+    """Chart, posting rules, classification and the institution's own accounts: every installation's start. Repeatable."""
     chart_load()
     posting_rules_load()
     classification_load()

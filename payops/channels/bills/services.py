@@ -182,6 +182,8 @@ def _load_lines(bill_file: BillFile) -> Reader:
     ensure_day(bill_file.channel_date, only=[BillLine])
     chunks = _bounded(reader, reader.copy_chunks(lo, contract.pk))
     if big:
+        # Many lines would fill the reader's memory of keys for nothing: all of them are compared once they are stored.
+        reader.leave_repeats()
         with own_partition(BillLine, lo, hi, name=own_partition_name(BillLine, lo)) as table:
             copy_text(table, BILL_COPY_COLUMNS, chunks)
             _refuse_repeats(table, lo, hi, reader)

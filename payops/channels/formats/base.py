@@ -409,6 +409,10 @@ class Reader:
         )
         return b"\n".join(map(b"\t".join, zip(*columns, strict=False))) + b"\n"
 
+    def leave_repeats(self) -> None:
+        """Keep no row keys: for a caller who looks for repeated rows in what `copy_chunks` wrote."""
+        self._seen = None
+
     # -- checks common to all formats ---------------------------------------------------------------------------
 
     def _checked(self) -> Iterator[tuple[Batch, Sequence[int]]]:

@@ -308,6 +308,12 @@ def test_whether_a_file_is_big_is_found_out_through_its_packing(wechat, monkeypa
     assert (small.day_file_no, big.day_file_no) == (0, 5000)
 
 
+def test_repeated_rows_of_a_big_file_are_found_among_its_stored_lines(wechat, monkeypatch):
+    monkeypatch.setattr(services, "OWN_PARTITION_LINES", 5)
+    bill = load(wechat, SAMPLES / "bad/wechat_duplicate_row.csv")
+    assert (bill.state, bill.error_code, lines_of_day().count()) == ("rejected", "bill.duplicate_row", 0)
+
+
 def test_a_rejected_big_file_leaves_no_table(wechat, monkeypatch):
     monkeypatch.setattr(services, "OWN_PARTITION_LINES", 5)
     assert load(wechat, SAMPLES / "bad/wechat_footer_mismatch.csv").state == "rejected"

@@ -102,21 +102,22 @@ class SampleDays:
         """`day_run` in alice's name; the day's steps by name."""
         return {row.step: row for row in day_run(day, username="alice", **options)}
 
-    def approve(self) -> None:
-        """Bob approves the payouts that wait for him."""
-        waiting = ApprovalRequest.objects.filter(status=RequestStatus.PENDING, action__startswith="settlement.")
-        for request in waiting.order_by("id"):
-            approvals.request_approve(request_id=request.pk, checker=User.objects.get(username="bob"), note="ok")
-
     def finish(self, day: dt.date, rounds: int = 6) -> dict[str, DayStep]:
         """Approve and go on until the day is done or stands still."""
         steps: dict[str, DayStep] = {}
         for _round in range(rounds):
             steps = self.run(day)
-            self.approve()
+            approve_payouts()
             if all(step.state == "done" for step in steps.values()):
                 break
         return steps
+
+
+def approve_payouts() -> None:
+    """Bob approves the payouts that wait for him."""
+    waiting = ApprovalRequest.objects.filter(status=RequestStatus.PENDING, action__startswith="settlement.")
+    for request in waiting.order_by("id"):
+        approvals.request_approve(request_id=request.pk, checker=User.objects.get(username="bob"), note="ok")
 
 
 def steps_of(day: dt.date) -> dict[str, str]:
@@ -136,9 +137,15 @@ def books() -> dict[str, Any]:
             DayBalance.objects.order_by("day", "account_id").values_list("day", "account_id", "debit", "credit")
         ),
         "sheets": list(
-            SettlementSheet.objects.order_by("sheet_no").values_list("sheet_no", "state", "payout_amount", "carry_out")
+            SettlementSheet.objects.order_by("pay_date", "merchant__merchant_no").values_list(
+                "pay_date", "merchant__merchant_no", "state", "payout_amount", "carry_out"
+            )
         ),
-        "payouts": list(Payout.objects.order_by("payout_no").values_list("payout_no", "state", "amount")),
+        "payouts": list(
+            Payout.objects.order_by("sheet__pay_date", "sheet__merchant__merchant_no", "id").values_list(
+                "sheet__merchant__merchant_no", "state", "amount"
+            )
+        ),
     }
 
 

@@ -15,7 +15,9 @@ from django.db.models import F
 from django.utils.translation import gettext as _
 
 from payops.accounts.choices import AccountStatus
-from payops.accounts.models import Account, AccountStatusChange, Deduction
+from payops.accounts.errors import guard_errors
+from payops.accounts.models import Account, AccountStatusChange, Deduction, QueuedMovement
+from payops.accounts.modes import hold_days
 from payops.approvals.models import ApprovalRequest
 from payops.approvals.registry import Description, register_action
 from payops.approvals.services import request_submit
@@ -47,22 +49,27 @@ def account_status_set(
 ) -> Account:
     """Restrict, free or close an account and write its history; the status it has already changes nothing.
 
-    Raises PayopsError 'ledger.not_zero' (it closes only at zero) or 'ledger.account_closed' (it never opens again).
+    Raises PayopsError 'ledger.not_zero' (it closes only at zero), 'ledger.mode' (movements of its balance still wait in
+    the queue or for the day's end) or 'ledger.account_closed' (it never opens again).
     """
-    row = Account.objects.select_for_update(no_key=True).get(pk=account.pk)
     status = AccountStatus(status)
+    if status == AccountStatus.CLOSED:
+        # Before the row: postings under way finish first, and none is caught between the two locks.
+        hold_days()
+    row = Account.objects.select_for_update(no_key=True).get(pk=account.pk)
     if row.status == status:
         return row
     _refuse_impossible(row, status)
-    AccountStatusChange.objects.create(
-        account=row,
-        from_status=row.status,
-        to_status=status,
-        reason=reason[:REASON_LENGTH],
-        source_kind=source_kind,
-        source_id=str(source_id),
-        changed_by=changed_by,
-    )
+    with guard_errors():
+        AccountStatusChange.objects.create(
+            account=row,
+            from_status=row.status,
+            to_status=status,
+            reason=reason[:REASON_LENGTH],
+            source_kind=source_kind,
+            source_id=str(source_id),
+            changed_by=changed_by,
+        )
     row.refresh_from_db(fields=["status", "closed_at"])
     return row
 
@@ -85,6 +92,13 @@ def _refuse_impossible(row: Account, status: AccountStatus) -> None:
                 "currency": row.currency,
             },
             {"account_no": row.account_no, "balance": row.balance, "frozen": row.frozen},
+        )
+    if status == AccountStatus.CLOSED and QueuedMovement.objects.filter(account_id=row.pk).exists():
+        raise PayopsError(
+            "ledger.not_followed",
+            _("The balance of account %(account)s has not followed its entries yet. Try again in a minute.")
+            % {"account": row.account_no},
+            {"account_no": row.account_no, "retryable": True},
         )
 
 
@@ -186,6 +200,9 @@ def closing_obstacles(accounts: Iterable[Account]) -> list[tuple[Account, str]]:
     owing = set(
         Deduction.objects.filter(account__in=accounts, collected__lt=F("amount")).values_list("account_id", flat=True)
     )
+    queued = set(
+        QueuedMovement.objects.filter(account_id__in=[row.pk for row in accounts]).values_list("account_id", flat=True)
+    )
     found = []
     for row in accounts:
         if row.balance:
@@ -194,6 +211,8 @@ def closing_obstacles(accounts: Iterable[Account]) -> list[tuple[Account, str]]:
             found.append((row, _("Frozen %s") % format_amount(row.frozen, row.currency)))
         if row.pk in owing:
             found.append((row, _("A deduction is not collected yet")))
+        if row.pk in queued:
+            found.append((row, _("Its balance has not followed its entries yet")))
     return found
 
 
@@ -300,7 +319,7 @@ def _fingerprint(target_kind: str, target_id: str) -> str:
     else:
         kind, number = target_id.split(":", 1)
         rows = Account.objects.filter(owner_kind=kind, owner_no=number)
-    newest = AccountStatusChange.objects.filter(account__in=rows).order_by("account", "-id").distinct("account")
+    newest = AccountStatusChange.objects.filter(account__in=rows).order_by("account_id", "-id").distinct("account_id")
     changes = dict(newest.values_list("account_id", "id"))
     return "|".join(
         f"{pk}:{status}:{changes.get(pk, 0)}" for pk, status in rows.order_by("id").values_list("id", "status")

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 
-from payops.accounts.choices import Event
+from django.conf import settings
+
+from payops.accounts.chart import read_yaml
+from payops.accounts.choices import LINE_EVENTS, Event
+from payops.accounts.rules import rules_file
 from tests.accounts.conftest import Book
 
 Balance = Callable[..., int]
+BOOKING_RULES = Path(settings.BASE_DIR) / "docs" / "booking-rules.md"
+TESTS = [Path(__file__), Path(__file__).with_name("test_booking_rules_products.py")]
 
 
 # --- transactions ---
@@ -301,3 +309,17 @@ def test_a_whole_life_of_a_payment_leaves_only_profit_in_the_reserve(book: Book,
         ("2241.02", "M-A"),
     ]:
         assert balance(subject, owner) == 0, subject
+
+
+# --- the list of all rows ---
+
+
+def test_every_event_stands_in_the_list_of_booking_rules_with_its_lines_and_a_test_that_exists() -> None:
+    """docs/booking-rules.md is written by hand and read by accountants: it must not drift from what is booked."""
+    rows = re.findall(r"^\| [^|]+ \| (.+?) \| (.+?) \| `(.+?)` \|$", BOOKING_RULES.read_text(encoding="utf-8"), re.M)
+    seeded = {rule["event"]: rule["lines"] for rule in read_yaml(rules_file())}
+    listed = {event.strip("`"): lines for event, lines, _test in rows if event != "–"}
+    assert listed == {event: " · ".join(" ".join(map(str, line)) for line in lines) for event, lines in seeded.items()}
+    assert set(listed) == {event.name for event in Event if event not in LINE_EVENTS}
+    tests = {name for module in TESTS for name in re.findall(r"^def (test_\w+)", module.read_text(), re.M)}
+    assert {test for _event, _lines, test in rows} <= tests

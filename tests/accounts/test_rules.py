@@ -76,7 +76,7 @@ def test_versions_count_up(ledger: dt.date) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"side": "S"}, {"subject": "9999"}, {"subject": "2202"}, {"owner": "agent"}, {"amount": "A * F"}],
+    [{"side": "S"}, {"subject": "9999"}, {"subject": "2202"}, {"owner": "broker"}, {"amount": "A * F"}],
 )
 def test_a_line_that_cannot_be_booked_is_named(ledger: dt.date, change: dict[str, str]) -> None:
     with pytest.raises(PayopsError) as caught:
@@ -172,7 +172,7 @@ def test_accounts_of_many_merchants_are_the_same_as_those_of_one(ledger: dt.date
         ({"subject_code": "9999", "owner_kind": "merchant", "owner_no": "x"}, "ledger.subject_unknown"),
         ({"subject_code": "2202", "owner_kind": "merchant", "owner_no": "x"}, "ledger.subject_not_leaf"),
         ({"subject_code": "2202.01", "owner_kind": "merchant", "owner_no": ""}, "ledger.owner_unknown"),
-        ({"subject_code": "2202.01", "owner_kind": "agent", "owner_no": "x"}, "ledger.owner_unknown"),
+        ({"subject_code": "2202.01", "owner_kind": "broker", "owner_no": "x"}, "ledger.owner_unknown"),
         (
             {"subject_code": "2202.01", "owner_kind": "merchant", "owner_no": "x", "currency": "XXX"},
             "money.unknown_currency",

@@ -76,7 +76,7 @@ __all__ = [
 
 @transaction.atomic
 def ledger_setup() -> None:
-    """Chart, posting rules, classification and the institution's own accounts: every installation's start. Repeatable."""
+    """Chart, rules, classification and the institution's own accounts: what an installation begins with. Repeatable."""
     chart_load()
     posting_rules_load()
     classification_load()

@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from payops.accounts import reports, services
-from payops.accounts.choices import Event
+from payops.accounts.choices import Element, Event
 from payops.accounts.classification import (
     classification_load,
     classified,
@@ -22,7 +22,17 @@ from payops.accounts.classification import (
     mapped_reports,
 )
 from payops.accounts.erp import erp_lines
-from payops.accounts.models import Account, ClassificationRule, Entry, ReportLine, Subject, Voucher
+from payops.accounts.lines import LinesPosting, RawLine, post_lines
+from payops.accounts.models import (
+    Account,
+    ClassificationRule,
+    Entry,
+    PostingRule,
+    ReportLine,
+    ReportTerm,
+    Subject,
+    Voucher,
+)
 from payops.accounts.selectors import account_ledger, trial_balance
 from payops.core.errors import PayopsError
 from payops.core.partitions import ensure_days
@@ -295,6 +305,37 @@ def test_customers_money_by_flow(days: Book) -> None:
     amounts = [row.amount for row in mapped_report("customer_flows", MONDAY, WEDNESDAY)]
     assert amounts == [85, -10, -28, 28, 0]
     assert mapped_report("result", MONDAY, WEDNESDAY)[0].amount == 2
+
+
+def test_the_lines_of_the_result_are_income_less_expense(days: Book) -> None:
+    days(Event.BILL_NETTED, S=99, K=1)
+    days(Event.CLEARING_NET, A=30, X=0, F=2)
+    days(Event.SHORTAGE_FOUND, D=7)
+    days(Event.LOSS, D=7)
+    numbers = ["660301", "100202-B-O1"]
+    lines = [RawLine(numbers[0], "D", 5), RawLine(numbers[1], "C", 5)]
+    post_lines(LinesPosting(Event.MANUAL, "manual_voucher", 1, lines, WEDNESDAY))
+    earned = sum(
+        row.credit - row.debit for row in trial_balance(WEDNESDAY) if row.element in {Element.INCOME, Element.EXPENSE}
+    )
+    assert sum(row.amount for row in mapped_report("result", WEDNESDAY, WEDNESDAY)) == earned == 2 - 1 - 7 - 5
+
+
+def test_every_event_that_can_reach_income_or_expense_is_in_the_result(days: Book) -> None:
+    """Whatever a posting rule may book under 6… is under a term of the report, so that nothing earned is left out."""
+    terms = {
+        (term.code_id, subject.code)
+        for term in ReportTerm.objects.filter(line__report="result").select_related("subject")
+        for subject in Subject.objects.filter(code__startswith=term.subject.code, is_leaf=True)
+    }
+    codes = dict(ClassificationRule.objects.values_list("event", "code_id"))
+    missing = {
+        (rule.get_event_display(), line["subject"])
+        for rule in PostingRule.objects.all()
+        for line in rule.lines
+        if line["subject"].startswith("6") and (codes[rule.event], line["subject"].replace(".", "")) not in terms
+    }
+    assert missing == set()
 
 
 def test_loading_the_classification_again_changes_nothing(days: Book) -> None:

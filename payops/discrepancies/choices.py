@@ -6,7 +6,7 @@ from django.utils.translation import pgettext_lazy
 
 
 class CaseKind(models.TextChoices):
-    """What kind of difference it is: the result kinds of DOMAIN 7.2 that open a case, and those of the bank."""
+    """What kind of difference it is: those of DOMAIN 7.2 that open a case, those of the bank, and of the ledger."""
 
     OWN_ONLY = "own_only", _("Own only")
     CHANNEL_ONLY = "channel_only", _("Channel only")
@@ -19,6 +19,7 @@ class CaseKind(models.TextChoices):
     DUPLICATE_OWN = "duplicate_own", _("Duplicate of ours")
     RECEIPT = "receipt_mismatch", _("Receipt differs from bill")
     BANK = "bank_unidentified", _("Unidentified bank line")
+    CLOSED_ACCOUNT = "closed_account", _("Fact for a closed account")
 
 
 class CaseState(models.TextChoices):
@@ -107,6 +108,7 @@ class ReasonCode(models.TextChoices):
     NOT_AT_CHANNEL = "not_at_channel", _("Not known to the channel")
     NOT_OURS = "not_ours", _("Not known to us")
     BANK = "bank", _("Bank difference")
+    CLOSED_ACCOUNT = "account_closed", _("Account closed")
     OTHER = "other", _("Other")
 
 

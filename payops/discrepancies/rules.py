@@ -16,6 +16,7 @@ FIXED_REASONS: dict[str, str] = {
     CaseKind.DUPLICATE_OWN: ReasonCode.DUPLICATE,
     CaseKind.RECEIPT: ReasonCode.BANK,
     CaseKind.BANK: ReasonCode.BANK,
+    CaseKind.CLOSED_ACCOUNT: ReasonCode.CLOSED_ACCOUNT,
 }
 
 # Kinds with no merchant behind them: the other party is the channel or the bank.
@@ -45,6 +46,9 @@ def allowed_actions(case: Discrepancy) -> list[ActionKind]:
     if case.suspense == 0 or case.contract_id is None:
         return [ActionKind.WAIT]
     allowed = SURPLUS_ACTIONS if case.suspense > 0 else SHORTAGE_ACTIONS
+    if case.kind == CaseKind.CLOSED_ACCOUNT:
+        # Whatever would book to the merchant's accounts again meets the closed one.
+        return [kind for kind in allowed if kind not in (ActionKind.SUPPLEMENT, ActionKind.RECOVER)]
     if case.kind not in WITHOUT_MERCHANT:
         return list(allowed)
     if case.kind == CaseKind.FEE and case.suspense > 0:
@@ -58,6 +62,8 @@ def suggest_action(kind: str, suspense: int, *, merchant_known: bool, reason: st
         return ""
     if kind in WITHOUT_MERCHANT or not merchant_known:
         return ActionKind.WAIT
+    if kind == CaseKind.CLOSED_ACCOUNT:
+        return ActionKind.REFUND_PAYER if suspense > 0 else ActionKind.WAIT
     if suspense < 0:
         return ActionKind.RECOVER
     if kind == CaseKind.DUPLICATE_CHANNEL or reason == ReasonCode.LATE_SUCCESS:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
-from payops.accounts import selectors, services
+from payops.accounts import diverting, selectors, services
 from payops.accounts.choices import AccountStatus, Event
 from payops.accounts.diverting import (
     Diversion,
@@ -22,6 +22,12 @@ from tests.accounts.test_guards import refused, run
 
 Balance = Callable[..., int]
 Post = Callable[[Posting], None]
+
+
+@pytest.fixture(autouse=True)
+def _nobody_else_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Apps above the ledger open cases; these books have none."""
+    monkeypatch.setattr(diverting, "_handlers", [])
 
 
 @pytest.fixture

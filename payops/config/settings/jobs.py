@@ -18,10 +18,12 @@ __all__ = [
     "CELERY_WORKER_HIJACK_ROOT_LOGGER",
     "CELERY_WORKER_POOL",
     "CELERY_WORKER_PREFETCH_MULTIPLIER",
+    "PAYOPS_DRAIN_SECONDS",
     "PAYOPS_SWEEP_SECONDS",
 ]
 
 PAYOPS_SWEEP_SECONDS = number("PAYOPS_SWEEP_SECONDS", 30)
+PAYOPS_DRAIN_SECONDS = number("PAYOPS_DRAIN_SECONDS", 60)
 CELERY_BROKER_URL = text("CELERY_BROKER_URL", "filesystem://localhost")
 CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, object] = {}
 if CELERY_BROKER_URL.startswith("filesystem:"):
@@ -49,6 +51,7 @@ CELERY_TIMEZONE = "Asia/Shanghai"
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 CELERY_BEAT_SCHEDULE = {
     "sweep-jobs": {"task": "payops.core.tasks.sweep_jobs", "schedule": PAYOPS_SWEEP_SECONDS},
+    "drain-buffers": {"task": "accounts.drain", "schedule": PAYOPS_DRAIN_SECONDS},
     "poll-payouts": {"task": "payops.settlement.tasks.poll_open_payouts", "schedule": 60},
     "timetable": {"task": "dayend.timetable", "schedule": 300},
 }

@@ -10,6 +10,7 @@ from typing import Any
 from django.db.models import Model
 from django.utils.translation import gettext_lazy as _
 
+from payops.accounts.models import CorrectionVoucher, ManualVoucher
 from payops.channels.models import BankLine
 from payops.console import cells
 from payops.console.cells import Cell, link
@@ -29,6 +30,8 @@ SOURCE_LABELS: dict[str, Any] = {
     "clearing_item": _("Clearing item"),
     "payout": _("Payout"),
     "settlement_sheet": _("Settlement sheet"),
+    "manual_voucher": _("Manual voucher"),
+    "correction_voucher": _("Correction"),
 }
 """What each kind of source document is called."""
 
@@ -67,6 +70,14 @@ def _of_sheet(row: SettlementSheet) -> tuple[str, str]:
     return row.sheet_no, link("sheet", row.pk)
 
 
+def _of_manual_voucher(row: ManualVoucher) -> tuple[str, str]:
+    return row.number, link("manual_voucher", row.pk)
+
+
+def _of_correction_voucher(row: CorrectionVoucher) -> tuple[str, str]:
+    return row.correction.number, link("correction", row.correction_id)
+
+
 _PAGES: dict[str, tuple[type[Model], tuple[str, ...], Callable[[Any], tuple[str, str]]]] = {
     "transaction": (Transaction, (), _of_transaction),
     "recon_run_voucher": (RunVoucher, ("run__contract",), _of_run_voucher),
@@ -76,6 +87,8 @@ _PAGES: dict[str, tuple[type[Model], tuple[str, ...], Callable[[Any], tuple[str,
     "clearing_item": (ClearingItem, ("merchant", "contract"), _of_clearing_item),
     "payout": (Payout, (), _of_payout),
     "settlement_sheet": (SettlementSheet, (), _of_sheet),
+    "manual_voucher": (ManualVoucher, (), _of_manual_voucher),
+    "correction_voucher": (CorrectionVoucher, ("correction",), _of_correction_voucher),
 }
 
 

@@ -2,14 +2,17 @@
 
 from django.urls.resolvers import URLPattern, URLResolver
 
+from payops.console import line_rows
 from payops.console.views import (
     administration,
     approvals,
     bills,
     cases,
+    corrections,
     dashboard,
     funds,
     ledger,
+    manual_vouchers,
     payouts,
     runs,
     settlement,
@@ -28,5 +31,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     *settlement.urlpatterns,
     *payouts.urlpatterns,
     *ledger.urlpatterns,
+    *corrections.urlpatterns,
+    *manual_vouchers.urlpatterns,
+    *line_rows.urlpatterns,
     *administration.urlpatterns,
 ]

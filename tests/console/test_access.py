@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from django.urls import get_resolver, reverse
 
-from payops.accounts.models import Account, PostingRule, Voucher
+from payops.accounts.models import Account, Correction, ManualVoucher, PostingRule, Voucher
 from payops.approvals.models import ApprovalRequest
 from payops.channels.models import BankLine, BillFile, BillLine
 from payops.core.ids import id_range
@@ -23,6 +23,7 @@ from payops.orders.models import Intake, Transaction
 from payops.reconciliation.models import ChannelReceipt, ReconRun
 from payops.settlement.models import BalanceCheck, ClearingItem, ClearingSheet, Payout, PayoutBatch, SettlementSheet
 from payops.statements.models import Statement
+from tests.console import documents
 from tests.console.conftest import CAST, MON, TUE, Books, read_out
 
 LO, HI = id_range(MON, TUE)
@@ -61,6 +62,9 @@ ARGUMENTS: dict[str, Callable[[], Any]] = {
     "statement_id": _first(Statement),
     "voucher_id": _first_of_days(Voucher),
     "day": lambda: MON.isoformat(),
+    "correction_id": lambda: (Correction.objects.first() or documents.correction()).pk,
+    "manual_voucher_id": lambda: (ManualVoucher.objects.first() or documents.manual_voucher()).pk,
+    "batch_no": lambda: (ManualVoucher.objects.exclude(batch_no="").first() or documents.batch()).batch_no,
 }
 
 
@@ -144,7 +148,7 @@ def _fingerprint() -> list[Any]:
 def test_what_does_not_exist_is_not_found(books: Books, name: str) -> None:
     pattern = next(pattern for pattern in PATTERNS if pattern.name == name)
     missing = {
-        argument: {"merchant_no": "NOBODY", "day": "2031-01-01"}.get(argument, 999_999_999)
+        argument: {"merchant_no": "NOBODY", "day": "2031-01-01", "batch_no": "MB0"}.get(argument, 999_999_999)
         for argument in pattern.pattern.converters
     }
     code = code_of(name)

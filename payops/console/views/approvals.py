@@ -12,6 +12,7 @@ from django.shortcuts import redirect
 from django.urls import NoReverseMatch, path, reverse
 from django.utils.translation import gettext as _
 
+from payops.accounts.models import CorrectionVoucher, ManualVoucher
 from payops.approvals import services
 from payops.approvals.models import ApprovalRequest, RequestStatus
 from payops.approvals.registry import action_get
@@ -179,7 +180,14 @@ def _case_table(found: ApprovalRequest) -> Table | None:
 
 
 def _vouchers(found: ApprovalRequest) -> list[Any]:
-    return vouchers_by_id(CaseAction.objects.filter(approval=found).values_list("voucher_id", flat=True)[:BATCH_ROWS])
+    of_document = (
+        CaseAction.objects.filter(approval=found),
+        ManualVoucher.objects.filter(approval=found),
+        CorrectionVoucher.objects.filter(correction__approval=found),
+    )
+    return vouchers_by_id(
+        number for rows in of_document for number in rows.values_list("voucher_id", flat=True)[:BATCH_ROWS]
+    )
 
 
 # --- decisions --------------------------------------------------------------------------------------------------------

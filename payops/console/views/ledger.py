@@ -33,6 +33,7 @@ from payops.console.balances import (
     subject_figures,
 )
 from payops.console.cells import Cell, Column, Table, link
+from payops.console.correction_marks import correction_marks
 from payops.console.filters import AccountFilter, DayFilterSet, day_query, latest_day
 from payops.console.lists import keyset, list_page
 from payops.console.shell import page, view
@@ -237,6 +238,7 @@ def _period_summary(found: Account, totals: Any) -> list[tuple[Any, Cell]]:
 
 def _ledger_table(found: Account, first: dt.date, opening: int, entries: list[Entry]) -> Table:
     vouchers = Voucher.objects.in_bulk({entry.voucher_id for entry in entries}) if entries else {}
+    marks = correction_marks(entries)
     sources = source_cells((voucher.source_kind, voucher.source_id) for voucher in vouchers.values())
     rows = []
     for entry, balance in zip(entries, balances_after(found, first, opening, entries), strict=True):
@@ -246,7 +248,7 @@ def _ledger_table(found: Account, first: dt.date, opening: int, entries: list[En
             [
                 cells.date(day_of(entry.pk), link("day", day_of(entry.pk))),
                 cells.number(voucher.pk, link("voucher", voucher.pk)),
-                cells.text(Event(entry.event).label),
+                cells.text(Event(entry.event).label, note=marks[entry.pk].note if entry.pk in marks else ""),
                 sources[voucher.source_kind, voucher.source_id],
                 cells.date(voucher.business_date),
                 cells.money(entry.amount if debit else None, entry.currency),

@@ -13,7 +13,7 @@ from django.urls import path
 from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 
-from payops.accounts.models import Account
+from payops.accounts.models import Account, Correction, ManualVoucher
 from payops.accounts.selectors import open_day
 from payops.channels.models import BillLine
 from payops.console import cells
@@ -397,6 +397,8 @@ def _hits(wanted: str, user: Any) -> list[tuple[Cell, Cell]]:
         ("payouts.view", PayoutBatch, "batch_no", _("Payout batch"), "payout_batch", "pk"),
         ("merchants.view", Merchant, "merchant_no", _("Merchant"), "merchant", "merchant_no"),
         ("ledger.view", Account, "account_no", _("Account"), "account", "pk"),
+        ("ledger.view", Correction, "number", _("Correction"), "correction", "pk"),
+        ("ledger.view", ManualVoucher, "number", _("Manual voucher"), "manual_voucher", "pk"),
     ]
     for permission, model, name, label, url_name, argument in named:
         if user.may(permission):

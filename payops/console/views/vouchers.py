@@ -22,8 +22,9 @@ from payops.accounts.selectors import (
 )
 from payops.console import cells
 from payops.console.cells import Cell, Column, Table, link
+from payops.console.correction_marks import correction_marks
 from payops.console.filters import VoucherFilter, day_query, latest_day
-from payops.console.lists import list_page
+from payops.console.lists import Button, list_page
 from payops.console.shell import page, view
 from payops.console.sources import source_cell, source_cells
 from payops.console.vouchers import account_cell, entries_of, subject_name
@@ -119,6 +120,9 @@ def voucher(request: HttpRequest, voucher_id: int) -> HttpResponseBase:
         "parent_url": link("voucher_list", day=day),
         "badges": [cells.badge("", Event(found.event).label, tone="base")],
         "facts": facts,
+        "buttons": [Button(_("Correct…"), link("correction_new", voucher=found.pk))]
+        if request.user.may("ledger.correct")
+        else [],
         "tables": [_entry_table(found), _siblings_table(found)],
     }
     context["tables"] = [table for table in context["tables"] if table.rows or table is context["tables"][0]]
@@ -127,9 +131,10 @@ def voucher(request: HttpRequest, voucher_id: int) -> HttpResponseBase:
 
 def _entry_table(found: Voucher) -> Table:
     entries = entries_of([found])
+    marks = correction_marks(entries)
     rows = [
         [
-            cells.number(entry.pk),
+            marks.get(entry.pk) or cells.number(entry.pk),
             account_cell(entry),
             cells.text(entry.currency),
             cells.money(entry.amount if entry.side == Side.DEBIT else None, entry.currency),

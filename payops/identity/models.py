@@ -9,8 +9,9 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from payops.identity.blocks import is_blocked
 from payops.identity.choices import MerchantRole, Role
-from payops.identity.roles import ALL_CODES, permissions_of
+from payops.identity.roles import ALL_CODES, PORTAL_INSTRUCTIONS, permissions_of
 
 
 class PayopsUserManager(UserManager):
@@ -76,4 +77,6 @@ class User(AbstractUser):
         """Whether the role holds the permission; an unknown code is a programming mistake and raises KeyError."""
         if code not in ALL_CODES:
             raise KeyError(f"Unknown permission {code!r}; the map stands in payops.identity.roles.")
-        return self.is_active and code in permissions_of(self.role, self.merchant_role)
+        if not self.is_active or code not in permissions_of(self.role, self.merchant_role):
+            return False
+        return code not in PORTAL_INSTRUCTIONS or not is_blocked(self)

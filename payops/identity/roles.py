@@ -78,6 +78,11 @@ PORTAL_PERMISSIONS: dict[str, frozenset[str]] = {
     MerchantRole.ADMINISTRATOR: PORTAL_VIEWS | {"portal.users.manage", "portal.settings.change"},
 }
 
+PORTAL_INSTRUCTIONS = frozenset(
+    {"portal.refunds.propose", "portal.refunds.approve", "portal.orders.upload", "portal.settings.change"}
+)
+"""What moves a merchant's money or decides where it goes; a merchant under a freeze only looks."""
+
 ALL_CODES = frozenset().union(*STAFF_PERMISSIONS.values(), *PORTAL_PERMISSIONS.values())
 
 

@@ -6,6 +6,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 from simple_history.models import HistoricalRecords
 
+from payops.accounts.choices import AccountStatus
 from payops.core.crypto import EncryptedTextField
 from payops.fees.models import FeePackage
 
@@ -116,6 +117,58 @@ class Merchant(models.Model):
 
     def __str__(self) -> str:
         return f"{self.merchant_no} {self.name}"
+
+
+class CustomerFreezeState(models.TextChoices):
+    """Life of an order over a customer."""
+
+    IN_FORCE = "in_force", _("In force")
+    LIFTED = "lifted", _("Lifted")
+
+
+class CustomerFreeze(models.Model):
+    """An order over everything a customer has: the accounts of all its merchants get its status, their users give no
+    instructions (DOMAIN 4.4).
+
+    Written by `restrictions` when proposed and approved by two people; its number is the source of the rows in the
+    accounts' history, which is what lifting goes by. It is lifted once and otherwise never changes.
+    """
+
+    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="freezes")
+    status = models.CharField(
+        _("status of the accounts"),
+        max_length=12,
+        choices=[choice for choice in AccountStatus.choices if choice[0] not in {"normal", "closed"}],
+    )
+    reason = models.CharField(_("reason"), max_length=200)
+    document = models.CharField(_("order or letter"), max_length=80)
+    state = models.CharField(
+        _("state"), max_length=8, choices=CustomerFreezeState.choices, default=CustomerFreezeState.IN_FORCE
+    )
+    placed_by = models.CharField(_("placed by"), max_length=150)
+    placed_at = models.DateTimeField(_("placed at"), auto_now_add=True)
+    lift_reason = models.CharField(_("reason for lifting"), max_length=200, blank=True)
+    lifted_by = models.CharField(_("lifted by"), max_length=150, blank=True)
+    lifted_at = models.DateTimeField(_("lifted at"), null=True, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        verbose_name = _("freeze of a customer")
+        verbose_name_plural = _("freezes of customers")
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(state="in_force", lifted_at__isnull=True, lifted_by="")
+                | (Q(state="lifted", lifted_at__isnull=False) & ~Q(lifted_by="")),
+                name="customer_freeze_lifted_by_somebody",
+            ),
+            models.CheckConstraint(
+                condition=Q(status__in=["credit_only", "debit_only", "stopped", "judicial"]),
+                name="customer_freeze_restricts",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.customer_id}: {self.document}"
 
 
 class MerchantProduct(models.Model):

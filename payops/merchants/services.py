@@ -36,6 +36,7 @@ from payops.merchants.models import (
     SettlementTerms,
 )
 from payops.merchants.numbers import ACCOUNT_PURPOSE, CERTIFICATE_PURPOSE, normalise_number
+from payops.merchants.restrictions import freezes_cover
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +182,8 @@ def open_ledger_accounts(*, merchant_nos: Sequence[str]) -> None:
     """Open the ledger accounts of merchants; harmless for those that have them."""
     if merchant_nos:
         ledger.open_accounts_of_merchants(merchant_nos)
+        # A customer under a freeze gets no free accounts by opening another merchant.
+        freezes_cover(merchant_nos=merchant_nos)
 
 
 def _check_merchant_change(row: Merchant, fields: Sequence[str], values: Mapping[str, Any]) -> None:

@@ -20,6 +20,7 @@ from django.utils.translation import gettext as _
 from payops.accounts import services as ledger
 from payops.accounts.choices import Event
 from payops.accounts.models import AccountingDay, PostingRule, Subject
+from payops.accounts.rule_preview import rules_missing
 from payops.channels import services as channels
 from payops.channels.choices import BankAccountKind, CostMode, RefundDate
 from payops.channels.formats import get_format
@@ -146,6 +147,7 @@ def load_setup(path: Path, *, username: str = "system", dry_run: bool = False) -
     with transaction.atomic():
         xact_lock("dayend.setup", "load")
         loader.run()
+        loader.report.missing = rules_missing().lines()
         if loader.report.touched:
             audit.record(
                 username=username,

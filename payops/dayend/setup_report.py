@@ -18,6 +18,8 @@ class SetupReport:
     """What a load did, section by section."""
 
     sections: dict[str, Upserted] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+    """What still stands in the way of posting: one sentence per event without a rule and owner without an account."""
     seconds: float = 0.0
     dry_run: bool = False
 
@@ -47,6 +49,7 @@ class SetupReport:
                 name: {"created": part.created, "changed": part.changed, "unchanged": len(part.unchanged)}
                 for name, part in self.sections.items()
             },
+            "missing": self.missing,
         }
 
     def lines(self) -> Iterator[str]:
@@ -61,6 +64,7 @@ class SetupReport:
             if part.changed:
                 described = [f"{label} ({', '.join(fields)})" for label, fields in part.changed.items()]
                 yield _("changed %(section)s: %(names)s") % {"section": name, "names": _shortened(described)}
+        yield from self.missing
 
 
 def _shortened(names: list[str]) -> str:

@@ -94,6 +94,8 @@ def clearing_run(*, day: dt.date, username: str = "system") -> dict[str, Any]:
             post_missing(day, posted_by=username)
         cleared = [_clear_contract(contract, day) for contract in contracts]
         _make_sessions(cleared, day, username)
+        # Before anybody is paid: what has come belongs first to deductions that were short (DOMAIN 4.4).
+        ledger_services.deductions_collect(posted_by=username)
     return {
         "day": day.isoformat(),
         "contracts": {each.contract.code: _summary(each) for each in cleared},

@@ -19,12 +19,6 @@ from payops.core.money import exponent, format_amount
 MEMORANDUM: Final = "Equity:Memorandum"
 """The other side of memorandum lines, which have none of their own."""
 
-_OWNERS: Final[dict[str, str]] = {
-    "institution": "Institution",
-    "channel": "Channel",
-    "bank": "Bank",
-    "merchant": "Merchant",
-}
 _PLAIN: Final = re.compile(r"[A-Za-z0-9-]")
 
 
@@ -109,7 +103,8 @@ def owner_component(owner_kind: str, owner_no: str) -> str:
         char if _PLAIN.match(char) and not (char == "-" and owner_no[at + 1 : at + 2] == "u") else f"-u{ord(char):04x}-"
         for at, char in enumerate(owner_no)
     )
-    return f"{_OWNERS[owner_kind]}-{text}" if text else _OWNERS[owner_kind]
+    kind = owner_kind.capitalize()
+    return f"{kind}-{text}" if text else kind
 
 
 def account_name(element: str, normal_side: str, code: str, owner_kind: str, owner_no: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +17,7 @@ from django.utils.translation import gettext_lazy, pgettext
 from payops.accounts.choices import CorrectionKind, DocumentState, Event, Side
 from payops.accounts.corrections import (
     CorrectionPlan,
+    PlannedLine,
     RightLine,
     chain_of,
     correction_propose,
@@ -44,7 +46,7 @@ from payops.console.line_rows import LineRow, amount_of, rows_drawn, rows_sent
 from payops.console.lists import Button, list_page
 from payops.console.shell import action, page, view
 from payops.console.sources import source_cell
-from payops.console.vouchers import account_cell, entries_of, voucher_table, vouchers_by_id
+from payops.console.vouchers import account_cell, entries_of, subject_name, voucher_table, vouchers_by_id
 from payops.core.errors import PayopsError
 from payops.core.ids import day_of
 from payops.core.money import exponent
@@ -159,11 +161,13 @@ def correction(request: HttpRequest, correction_id: int) -> HttpResponseBase:
 
 
 def _frozen_table(vouchers: list[dict[str, Any]], currency: str) -> Table:
-    lines = [line for voucher in vouchers for line in voucher["lines"]]
-    rows = [
-        _plan_cells(line["account"], line["side"], line["amount"], line["takes_back"], currency or "CNY")
-        for line in lines
+    lines = [
+        PlannedLine(line["account"], line["side"], line["amount"], int(line["takes_back"] or 0) or None)
+        for voucher in vouchers
+        for line in voucher["lines"]
     ]
+    accounts = _accounts_of(lines)
+    rows = [_plan_cells(line, accounts, currency or "CNY") for line in lines]
     return Table(_plan_columns(), rows, title=_("What will be booked once it is approved"))
 
 
@@ -176,12 +180,19 @@ def _plan_columns() -> list[Column]:
     ]
 
 
-def _plan_cells(account_no: str, side: str, amount: int, takes_back: Any, currency: str) -> list[Cell]:
+def _accounts_of(lines: Iterable[PlannedLine]) -> dict[str, Account]:
+    numbers = {line.account_no for line in lines}
+    return Account.objects.select_related("subject").in_bulk(numbers, field_name="account_no")
+
+
+def _plan_cells(line: PlannedLine, accounts: dict[str, Account], currency: str) -> list[Cell]:
+    account = accounts[line.account_no]
+    does = _("takes back line %s") % line.takes_back if line.takes_back else _("books it where it belongs")
     return [
-        cells.number(account_no),
-        cells.money(amount if side == Side.DEBIT else None, currency),
-        cells.money(amount if side == Side.CREDIT else None, currency),
-        cells.text(_("takes back line %s") % takes_back) if takes_back else cells.text(_("books it where it belongs")),
+        cells.number(account.account_no, link("account", account.pk), note=subject_name(account.subject)),
+        cells.money(line.amount if line.side == Side.DEBIT else None, currency),
+        cells.money(line.amount if line.side == Side.CREDIT else None, currency),
+        cells.text(does),
     ]
 
 
@@ -438,10 +449,8 @@ def _preview_page(request: HttpRequest, voucher: Voucher, draft: Draft, plan: Co
                 "voucher": planned.reverses,
                 "day": planned.day,
             }
-        rows = [
-            _plan_cells(line.account_no, line.side, line.amount, line.takes_back, plan.currency or "CNY")
-            for line in planned.lines
-        ]
+        accounts = _accounts_of(planned.lines)
+        rows = [_plan_cells(line, accounts, plan.currency or "CNY") for line in planned.lines]
         tables.append(Table(_plan_columns(), rows, title=title))
     tables.append(_balance_table(plan))
     context = {

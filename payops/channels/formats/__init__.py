@@ -11,10 +11,12 @@ from typing import Final
 from django.utils.translation import gettext as _
 
 from payops.channels.formats.alipay import AlipayTrade
+from payops.channels.formats.alipay_account import AlipayAccount
 from payops.channels.formats.base import (
     BILL_COPY_COLUMNS,
     KIND_CODES,
     BadLine,
+    BillType,
     ControlTotals,
     Expectation,
     Format,
@@ -27,13 +29,19 @@ from payops.channels.formats.base import (
 )
 from payops.channels.formats.container import Limits, Source, unwrap
 from payops.channels.formats.unionpay import UnionpayZm
+from payops.channels.formats.unionpay_acom import UnionpayAcoma, UnionpayAcomn
+from payops.channels.formats.unionpay_aerr import UnionpayAerr
+from payops.channels.formats.unionpay_alfee import UnionpayAlfee
+from payops.channels.formats.unionpay_zme import UnionpayZme
 from payops.channels.formats.wechat import WechatTrade
+from payops.channels.formats.wechat_fundflow import WechatFundflow
 
 __all__ = [
     "BILL_COPY_COLUMNS",
     "FORMATS",
     "KIND_CODES",
     "BadLine",
+    "BillType",
     "ControlTotals",
     "Expectation",
     "Format",
@@ -45,6 +53,7 @@ __all__ = [
     "Source",
     "Total",
     "detect",
+    "detect_all",
     "detect_source",
     "get_format",
     "raw_line",
@@ -52,7 +61,22 @@ __all__ = [
     "unwrap",
 ]
 
-FORMATS: Final[dict[str, Format]] = {fmt.code: fmt for fmt in (WechatTrade(), AlipayTrade(), UnionpayZm())}
+FORMATS: Final[dict[str, Format]] = {
+    fmt.code: fmt
+    for fmt in (
+        WechatTrade(),
+        WechatFundflow(),
+        AlipayTrade(),
+        AlipayAccount(),
+        UnionpayZm(),
+        UnionpayZme(),
+        UnionpayAcomn(),
+        UnionpayAcoma(),
+        UnionpayAerr(),
+        UnionpayAlfee(),
+    )
+}
+"""In the order in which they are asked; those of one family may come from one contract."""
 
 
 def get_format(code: str) -> Format:
@@ -75,11 +99,13 @@ def detect(head: bytes, name: str = "") -> Format | None:
 
 def detect_source(source: Source) -> Format | None:
     """The format of the bill inside a source, through its packing."""
-    for member in unwrap(source):
-        found = detect(member.head(), member.name)
-        if found is not None:
-            return found
-    return None
+    return next(iter(detect_all(source)), None)
+
+
+def detect_all(source: Source) -> list[Format]:
+    """The formats of all files inside a source, each once, in the order of the registry."""
+    found = {fmt.code for member in unwrap(source) if (fmt := detect(member.head(), member.name)) is not None}
+    return [fmt for code, fmt in FORMATS.items() if code in found]
 
 
 def raw_line(source: Source, expect: Expectation, line_no: int, *, format_code: str = "") -> str:

@@ -1,15 +1,13 @@
 """Alipay business detail and its summary (FORMATS 2.1–2.3).
 
-Detail rows between `#` lines, usually GBK, identifiers followed by a TAB before the comma, no quoting. Cells are cut on
-bytes: no GBK character contains a comma, a TAB or a line end, so decoding waits until a cell is kept. Refund rows are
-negative. The service-fee sign is not documented: it is inferred per file from the payment rows, mixtures are refused.
+Refund rows are negative. The service-fee sign is not documented: it is inferred per file from the payment rows, and
+mixtures are refused.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from datetime import date, timedelta
 from itertools import compress, count
 from operator import ne, neg, sub
 from typing import Final
@@ -17,23 +15,22 @@ from typing import Final
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from payops.channels.formats.alipay_members import DETAIL_TITLE, SUMMARY_TITLE, no_detail, titled
+from payops.channels.formats.alipay_list import AlipayListReader
+from payops.channels.formats.alipay_members import BUSINESS, pick, titled
 from payops.channels.formats.alipay_summary import ZERO_SUMS, read_summary
 from payops.channels.formats.base import (
     KIND_CODES,
     PAYMENT,
     REFUND,
     Batch,
+    BillType,
     Expectation,
     FormatError,
-    Reader,
 )
 from payops.channels.formats.columns import (
     DAMAGED_NUMBER,
-    Grid,
     IrregularError,
     hundredths,
-    mask_cards_in_text,
     require_digits,
     require_keys,
     require_text,
@@ -42,13 +39,10 @@ from payops.channels.formats.columns import (
     sparse_amounts,
     time_table,
 )
-from payops.channels.formats.container import DEFAULT_LIMITS, Limits, LineStream, Source, unwrap
+from payops.channels.formats.container import DEFAULT_LIMITS, Limits, Source
 from payops.channels.formats.refusals import damaged_number, wrong_day
 
 _REFUND_CODE: Final = KIND_CODES[REFUND]
-_END: Final = "业务明细列表结束"
-_MAX_FOOTER: Final = 1 << 16
-_MAX_HEADER_LINES: Final = 30
 
 _COLUMNS: Final[dict[str, str]] = {
     "支付宝交易号": "trade_no",
@@ -87,9 +81,6 @@ _READ: Final = (*_REQUIRED, "alipay_discount", "card_amount", "share")
 _STRIPPED: Final = ("trade_no", "order_no", "type", "finished", "request_no", *_AMOUNTS)
 _EXTRA: Final = ("shop_no", "shop", "terminal", "product", "discount", "alipay_discount", "share", "remark")
 
-_ACCOUNT: Final = re.compile(r"#账号：\[([0-9]+)\]")
-_PERIOD: Final = re.compile(r"#起始日期：\[(.+?)\]\s*终止日期：\[(.+?)\]")
-_TIME: Final = re.compile(r"(\d{4})年(\d{2})月(\d{2})日 00:00:00")
 _PAID: Final = re.compile(r"#交易合计：(\d+)笔，(商家实收|交易金额)共(-?[\d.]+)元，(商家优惠|优惠金额)共(-?[\d.]+)元")
 _REFUNDED: Final = re.compile(
     r"#退款合计：(\d+)笔，(商家实收退款|交易退款金额|退款金额)共(-?[\d.]+)元，(商家优惠退款|优惠退款金额|优惠金额)共(-?[\d.]+)元"
@@ -101,63 +92,45 @@ class AlipayTrade:
 
     code = "alipay_trade"
     label = gettext_lazy("Alipay business detail")
+    family = "alipay"
+    bill_type = BillType.TRADE
 
     def sniff(self, head: bytes, name: str) -> bool:
         """The title line, in either encoding."""
-        return titled(head, DETAIL_TITLE) is not None
+        return titled(head, BUSINESS.detail) is not None
 
     def open(
         self, source: Source, expect: Expectation, *, summary: Source | None = None, limits: Limits = DEFAULT_LIMITS
     ) -> AlipayReader:
         """A reader over the detail in `source`; a summary, beside it in the zip or given, is checked against it."""
-        details: list[Source] = []
-        summaries: list[Source] = unwrap(summary, limits) if summary is not None else []
-        others: list[Source] = []
-        for member in unwrap(source, limits):
-            head = member.head(256)
-            if titled(head, DETAIL_TITLE):
-                details.append(member)
-            elif titled(head, SUMMARY_TITLE):
-                summaries.append(member)
-            else:
-                others.append(member)
-        if len(details) != 1:
-            raise no_detail(source, details, summaries, others)
-        return AlipayReader(details[0], expect, summaries)
+        detail, summaries = pick(source, BUSINESS, summary, limits)
+        return AlipayReader(detail, expect, summaries)
 
     def raw_line(self, source: Source, expect: Expectation, line_no: int) -> str:
         """One line by its number, cards masked (Alipay masks payers itself)."""
-        reader = self.open(source, expect)
-        lines = reader.lines()
-        try:
-            for number, line in enumerate(iter(lines.line, None), start=1 - reader.header_lines):
-                if number == line_no:
-                    return reader.show_cells([line])
-        finally:
-            lines.close()
-        return ""
+        return self.open(source, expect).raw_text(line_no)
 
 
-class AlipayReader(Reader):
+class AlipayReader(AlipayListReader):
     """One pass over one business detail."""
 
+    title = BUSINESS.detail
+    end_mark = "业务明细列表结束"
+    footer_words = "业务明细列表结束, 交易合计, 退款合计"
+    kind_of_file = BUSINESS.label
+    columns = _COLUMNS
+    required = _REQUIRED
+    free_text = _FREE_TEXT
+    amounts = _ALL_AMOUNTS
+    times = ("created", "finished")
+
     def __init__(self, source: Source, expect: Expectation, summaries: Sequence[Source] = ()) -> None:
-        super().__init__(expect)
-        self.source = source
         self.summaries = list(summaries)
         self._payment_key = expect.key_column("payment_key", "order_no")
         self._refund_key = expect.key_column("refund_key", "request_no")
-        self._at: dict[str, int] = {}
-        self._width = 0
-        self._repair: re.Pattern[bytes] | None = None
         self._sums = {kind: dict.fromkeys((*_AMOUNTS, "count"), 0) for kind in (PAYMENT, REFUND)}
-        self._next = 1
         self._sign: int | None = None
-        lines = self.lines()
-        try:
-            self._read_header(lines)
-        finally:
-            lines.close()
+        super().__init__(source, expect)
         self._types = {
             kind.encode(self._encoding): KIND_CODES[ours] for kind, ours in (("交易", PAYMENT), ("退款", REFUND))
         }
@@ -166,94 +139,12 @@ class AlipayReader(Reader):
         """A fresh reader over the same bill."""
         return AlipayReader(self.source, self.expect, self.summaries)
 
-    def lines(self) -> LineStream:
-        """The bill's lines from the first byte."""
-        return LineStream(self.source.open(), self.source.name)
-
-    # -- header -------------------------------------------------------------------------------------------------
-
-    def _read_header(self, lines: LineStream) -> None:
-        first = lines.line() or b""
-        self._encoding = titled(first, DETAIL_TITLE) or "gb18030"
-        account = period = None
-        for number in range(2, _MAX_HEADER_LINES):
-            line = lines.line()
-            if line is None:
-                raise self._truncated()
-            if line.startswith(b"#"):
-                text = line.decode(self._encoding, "replace").rstrip(",\t ")
-                account = account or _ACCOUNT.match(text)
-                period = period or _PERIOD.match(text)
-                continue
-            self.header_lines = number
-            self._check_columns(line)
-            self._check_account(account[1] if account else "")
-            self._check_period(period.groups() if period else ("", ""))
-            return
-        raise self._truncated()
-
-    def _check_columns(self, line: bytes) -> None:
-        names = [
-            re.sub(r"[（(]元[）)]$", "", name.strip()) for name in line.decode(self._encoding, "replace").split(",")
-        ]
-        known = [_COLUMNS.get(name, "") for name in names]
-        missing = [_name_of(column) for column in _REQUIRED if column not in known]
-        repeated = [_name_of(column) for column in set(known) - {""} if known.count(column) > 1]
-        if missing or repeated:
-            raise FormatError(
-                "bill.unknown_header",
-                _(
-                    "The column header on line %(line)s is not the business detail's: missing %(missing)s, "
-                    "repeated %(repeated)s."
-                )
-                % {
-                    "line": self.header_lines,
-                    "missing": "、".join(missing) or "–",
-                    "repeated": "、".join(repeated) or "–",
-                },
-                {"missing": missing, "repeated": repeated, "header": names},
-            )
-        self._at = {column: index for index, column in enumerate(known) if column}
-        self._width = len(names)
-        self._repair = _repair_pattern(known)
-
-    def _check_account(self, found: str) -> None:
-        # The file has the 16-digit account with 0156 behind it; contracts may hold either.
-        expected = self.expect.account
-        if found != expected and found != expected + "0156":
-            raise FormatError(
-                "bill.wrong_account",
-                _(
-                    "The file is of Alipay account %(found)s, but this contract is %(expected)s. "
-                    "Load the file for the contract it belongs to."
-                )
-                % {"found": found or "–", "expected": expected},
-                {"found": found, "expected": expected},
-            )
-
-    def _check_period(self, period: tuple[str, ...]) -> None:
-        days = []
-        for text in period:
-            match = _TIME.fullmatch(text.strip())
-            try:
-                days.append(date(*map(int, match.groups())) if match else None)
-            except ValueError:
-                days.append(None)
-        day = self.expect.channel_date
-        if days != [day, day + timedelta(days=1)]:
-            raise FormatError(
-                "bill.wrong_date",
-                _("The file covers %(start)s to %(end)s, but was loaded for %(day)s. Load it for its own day.")
-                % {"start": period[0] or "–", "end": period[1] or "–", "day": day.isoformat()},
-                {"found": list(period), "expected": day.isoformat()},
-            )
-
     # -- rows ---------------------------------------------------------------------------------------------------
 
     def batches(self) -> Iterator[Batch]:
         """Rows up to the end of the list, then the proof of the totals."""
         self._sign = self._fee_sign()
-        for numbers, columns in self._tables():
+        for numbers, columns in self.tables():
             yield from self.convert_all(numbers, columns)
         self._prove()
 
@@ -265,7 +156,7 @@ class AlipayReader(Reader):
         scout = self.reopen()
         payment = "交易".encode(self._encoding)
         try:
-            for _numbers, columns in scout._tables():
+            for _numbers, columns in scout.tables():
                 types, fees = columns[self._at["type"]], columns[self._at["fee"]]
                 for kind, fee in zip(types, fees, strict=True):
                     if kind.strip() == payment and fee.strip(b" -0.\t"):
@@ -274,95 +165,6 @@ class AlipayReader(Reader):
             # Whatever is wrong, the reading pass meets it at the same place and names it.
             return -1
         return -1
-
-    def _tables(self) -> Iterator[tuple[Sequence[int], Sequence[Sequence[bytes]]]]:
-        """Row numbers and columns of raw cells, block by block; leaves the footer in `_footer`."""
-        end = _END.encode(self._encoding)
-        lines = self.lines()
-        try:
-            for _n in range(self.header_lines):
-                lines.line()
-            blocks = lines.blocks()
-            for block in blocks:
-                found = block.find(end)
-                at = block.rfind(b"\n", 0, found) + 1 if found >= 0 else -1
-                if at >= 0 and block.startswith(b"#", at):
-                    yield from self._block_tables(block[:at])
-                    self._footer = _bounded(block[at:], blocks)
-                    return
-                yield from self._block_tables(block)
-            raise self._truncated()
-        finally:
-            lines.close()
-
-    def _block_tables(self, block: bytes) -> Iterator[tuple[Sequence[int], Sequence[Sequence[bytes]]]]:
-        if not block:
-            return
-        start = self._next
-        ending = b"\r\n" if block.endswith(b"\r\n") else b"\n"
-        grid = self._grid(block, ending)
-        if grid is not None:
-            self._next = start + len(grid[0])
-            yield range(start, self._next), grid
-            return
-        text = block.replace(b"\t,", b",").replace(b"\t" + ending, ending)
-        if not text.strip():
-            self._next = start + text.count(b"\n")
-            return
-        numbers: list[int] = []
-        rows = []
-        for number, line in enumerate(text.removesuffix(b"\n").split(b"\n"), start=start):
-            self._next = number + 1
-            cells = self._cells(number, line.rstrip(b"\r"))
-            if cells is not None:
-                numbers.append(number)
-                rows.append(cells)
-        if rows:
-            yield numbers, list(zip(*rows, strict=True))
-
-    def _grid(self, block: bytes, ending: bytes) -> Grid | None:
-        """The cells of a block all of whose rows are as they should be, None when one is not."""
-        text = block.translate(None, b"\t")
-        tabs = len(block) - len(text) - block.count(b"\t,")
-        if tabs and tabs != block.count(b"\t" + ending):
-            return None
-        # Line ends become cells of their own: where each stands then proves the width of every row at once.
-        step = self._width + 1
-        cells = text.replace(ending, b",\n,").split(b",")
-        rows = len(cells) // step
-        if len(cells) != rows * step + 1 or cells.pop() or text.count(b"\n") != rows:
-            return None
-        if (ending == b"\n" and b"\r" in text) or cells[self._width :: step].count(b"\n") != rows:
-            return None
-        return Grid(cells, self._width, step)
-
-    def _cells(self, number: int, line: bytes) -> Sequence[bytes] | None:
-        """The cells of a line that came with the wrong number of commas: one repair, else it is set aside."""
-        if not line.strip():
-            return None
-        cells: Sequence[bytes] = line.split(b",")
-        if len(cells) == self._width:
-            return cells
-        if len(cells) > self._width and self._repair is not None:
-            # Free text takes as little as possible, then as much as possible; only one reading may exist.
-            repaired = self._repair.fullmatch(line)
-            if repaired is not None and self._only_reading(repaired, line):
-                return repaired.groups()
-        self.add_bad_line(
-            number,
-            self.show_cells([line]),
-            IrregularError(
-                "line.cells",
-                _("The line has %(found)s cells instead of %(width)s: a comma or a line break inside merchant text.")
-                % {"found": len(cells), "width": self._width},
-            ),
-        )
-        return None
-
-    def _only_reading(self, repaired: re.Match[bytes], line: bytes) -> bool:
-        pattern = self._repair.pattern if self._repair is not None else b""
-        greedy = re.compile(pattern.replace(b".*?", b".*"), re.DOTALL).fullmatch(line)
-        return greedy is not None and greedy.groups() == repaired.groups()
 
     def convert(self, numbers: Sequence[int], columns: Sequence[Sequence[bytes]]) -> Batch:
         """One block of cells, column by column."""
@@ -381,11 +183,11 @@ class AlipayReader(Reader):
     ) -> Batch:
         trade = cells["trade_no"]
         self._check_numbers(numbers, trade, cells["order_no"], cells["request_no"])
-        times, stray = time_table(cells["finished"], _name_of("finished"), self.expect.channel_date)
+        times, stray = time_table(cells["finished"], AlipayReader.name_of("finished"), self.expect.channel_date)
         if stray is not None:
             index = cells["finished"].index(stray)
             raise wrong_day(numbers[index], numbers[index] + self.header_lines, stray, self.expect)
-        payer = require_text(cells["payer"], _name_of("payer"), self._encoding, longest=64)
+        payer = require_text(cells["payer"], AlipayReader.name_of("payer"), self._encoding, longest=64)
         kinds = self._kinds(cells["type"])
         back = [i for i, code in enumerate(kinds) if code == _REFUND_CODE] if _REFUND_CODE in kinds else []
         values = self._amounts(cells)
@@ -413,9 +215,9 @@ class AlipayReader(Reader):
             for number, cell in zip(numbers, trade, strict=True):
                 if DAMAGED_NUMBER.fullmatch(cell):
                     raise damaged_number(number, number + self.header_lines, cell)
-        require_digits(trade, _name_of("trade_no"), 10, 32)
-        require_keys(order, _name_of("order_no"))
-        require_keys(request, _name_of("request_no"), optional=True)
+        require_digits(trade, AlipayReader.name_of("trade_no"), 10, 32)
+        require_keys(order, AlipayReader.name_of("order_no"))
+        require_keys(request, AlipayReader.name_of("request_no"), optional=True)
 
     def _references(
         self, cells: dict[str, Sequence[bytes]], back: list[int]
@@ -451,17 +253,19 @@ class AlipayReader(Reader):
             ) from None
 
     def _amounts(self, cells: dict[str, Sequence[bytes]]) -> dict[str, list[int]]:
-        values = {name: signed_column(_name_of(name), cells[name]) for name in ("order_amount", "fee")}
+        values = {name: signed_column(AlipayReader.name_of(name), cells[name]) for name in ("order_amount", "fee")}
         # Equal unless a discount was given.
         whole, received = cells["order_amount"], cells["received"]
         values["received"] = values["order_amount"].copy()
         for i in compress(count(), map(ne, whole, received)):
-            values["received"][i] = hundredths(received[i], _name_of("received"), signed=True)
+            values["received"][i] = hundredths(received[i], AlipayReader.name_of("received"), signed=True)
         for name in _AMOUNTS:
             if name not in values:
                 column = cells.get(name)
                 values[name] = (
-                    [0] * len(cells["fee"]) if column is None else sparse_amounts(_name_of(name), column, signed=True)
+                    [0] * len(cells["fee"])
+                    if column is None
+                    else sparse_amounts(self.name_of(name), column, signed=True)
                 )
         return values
 
@@ -493,18 +297,13 @@ class AlipayReader(Reader):
         returned["count"] += len(back)
         paid["count"] += rows - len(back)
 
-    def show_cells(self, cells: Sequence[bytes]) -> str:
-        """The row as the file has it, card numbers masked."""
-        text = b",".join(cells).decode(self._encoding, "replace")
-        return mask_cards_in_text(text, self.expect.account)
-
     # -- totals -------------------------------------------------------------------------------------------------
 
     def _prove(self) -> None:
         text = self._footer.decode(self._encoding, "replace")
         paid, returned = _PAID.search(text), _REFUNDED.search(text)
         if paid is None or returned is None:
-            raise self._truncated()
+            raise self.truncated()
         try:
             for kind, match, label in ((PAYMENT, paid, "交易合计"), (REFUND, returned, "退款合计")):
                 self._add_totals(kind, match, label)
@@ -550,17 +349,6 @@ class AlipayReader(Reader):
         for name, value in stated.items():
             self.totals.add(f"汇总{name}", value, computed[name], unit="count" if "笔数" in name else "amount")
 
-    def _truncated(self) -> FormatError:
-        return FormatError(
-            "bill.truncated",
-            _(
-                "The bill ends after row %(row)s without its end (业务明细列表结束, 交易合计, 退款合计): "
-                "the file was cut. Fetch it again from the channel."
-            )
-            % {"row": self._next - 1},
-            {"line_no": self._next - 1},
-        )
-
 
 def _turned(values: list[int], back: list[int]) -> list[int]:
     """The values with those of refunds negated."""
@@ -579,38 +367,7 @@ def _unsigned(values: dict[str, list[int]], back: list[int]) -> list[int]:
         if min(unsigned) < 0:
             raise IrregularError(
                 "line.amount_sign",
-                _("Column %(name)s: a payment is positive and a refund negative.") % {"name": _name_of(name)},
+                _("Column %(name)s: a payment is positive and a refund negative.")
+                % {"name": AlipayReader.name_of(name)},
             )
     return unsigned
-
-
-def _name_of(column: str) -> str:
-    return next(name for name, ours in _COLUMNS.items() if ours == column)
-
-
-def _bounded(text: bytes, blocks: Iterator[bytes]) -> bytes:
-    for block in blocks:
-        text += block
-        if len(text) > _MAX_FOOTER:
-            raise FormatError(
-                "bill.after_footer",
-                _("Far too much text follows the end of the list. Two bills in one file? Load each by itself."),
-            )
-    return text
-
-
-def _repair_pattern(columns: list[str]) -> re.Pattern[bytes] | None:
-    """A row whose free text may hold commas, anchored on its times and amounts; needs the usual columns."""
-    if not {"created", "finished", "order_amount"} <= set(columns):
-        return None
-    parts = []
-    for column in columns:
-        if column in _FREE_TEXT:
-            parts.append(rb"(.*?)")
-        elif column in ("created", "finished"):
-            parts.append(rb"([0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2})")
-        elif column in _ALL_AMOUNTS:
-            parts.append(rb"(-?[0-9]{1,15}\.[0-9]{2})")
-        else:
-            parts.append(rb"([^,]*)")
-    return re.compile(b",".join(parts), re.DOTALL)

@@ -1,4 +1,4 @@
-"""Alipay business summary (FORMATS 2.3): one row per shop and a total row, read for its control figures."""
+"""Alipay summaries, read for their control figures; the business one has a row per shop and a total (FORMATS 2.3)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 
 from django.utils.translation import gettext as _
 
-from payops.channels.formats.alipay_members import SUMMARY_TITLE
+from payops.channels.formats.alipay_members import BUSINESS
 from payops.channels.formats.base import Expectation, FormatError
 from payops.channels.formats.columns import IrregularError, hundredths
 from payops.channels.formats.container import Source
@@ -22,12 +22,20 @@ ZERO_SUMS: Final[dict[str, int]] = dict.fromkeys((*_COUNTS, *_AMOUNTS), 0)
 
 def read_summary(source: Source, expect: Expectation) -> dict[str, int]:
     """Counts and minor-unit amounts of the 合计 row by column; FormatError when cut or of another account or day."""
+    names, rows = summary_rows(source, expect, BUSINESS.summary, "业务汇总列表结束")
+    if not rows[-1][0].strip().startswith("合计"):
+        raise unreadable(source.name, _("its total row (合计) or its end is missing"))
+    return _figures(dict(zip(names, rows[-1], strict=True)), source.name)
+
+
+def summary_rows(source: Source, expect: Expectation, title: str, end: str) -> tuple[list[str], list[list[str]]]:
+    """Column names without their unit and the rows of a summary, once it is whole and of this account and day."""
     with source.open() as stream:
         data = stream.read(_MAX_BYTES + 1)
     if len(data) > _MAX_BYTES:
-        raise _unreadable(source.name, _("it is too large"))
+        raise unreadable(source.name, _("it is too large"))
     data = data.removeprefix(b"\xef\xbb\xbf")
-    encoding = "utf-8" if data.startswith(SUMMARY_TITLE.encode()) else "gb18030"
+    encoding = "utf-8" if data.startswith(title.encode()) else "gb18030"
     text = data.decode(encoding, "replace")
     account = re.search(r"#账号：\[([0-9]+)\]", text)
     if account is None or account[1] not in (expect.account, expect.account + "0156"):
@@ -43,12 +51,12 @@ def read_summary(source: Source, expect: Expectation) -> dict[str, int]:
             % {"name": source.name, "day": expect.channel_date.isoformat()},
         )
     rows = [line.split(",") for line in text.splitlines() if line and not line.startswith("#")]
-    if "业务汇总列表结束" not in text or len(rows) < 2 or not rows[-1][0].strip().startswith("合计"):
-        raise _unreadable(source.name, _("its total row (合计) or its end is missing"))
-    names = [re.sub(r"[（(]元[）)]$", "", name.strip()) for name in rows[0]]
+    if end not in text or len(rows) < 2:
+        raise unreadable(source.name, _("its total row (合计) or its end is missing"))
+    names = [re.sub(r"[（(][+-]?元[）)]$", "", name.strip()) for name in rows[0]]
     if len(names) != len(rows[-1]):
-        raise _unreadable(source.name, _("its total row does not fit its header"))
-    return _figures(dict(zip(names, rows[-1], strict=True)), source.name)
+        raise unreadable(source.name, _("its total row does not fit its header"))
+    return names, rows[1:]
 
 
 def _figures(cells: dict[str, str], name: str) -> dict[str, int]:
@@ -59,13 +67,14 @@ def _figures(cells: dict[str, str], name: str) -> dict[str, int]:
                 value = hundredths(cells[column].strip().encode(), column, signed=True)
                 result[column] = value // 100 if column in _COUNTS else value
     except IrregularError as error:
-        raise _unreadable(name, error.message) from error
+        raise unreadable(name, error.message) from error
     if not result:
-        raise _unreadable(name, _("it has none of the known columns"))
+        raise unreadable(name, _("it has none of the known columns"))
     return result
 
 
-def _unreadable(name: str, reason: str) -> FormatError:
+def unreadable(name: str, reason: str) -> FormatError:
+    """A summary that cannot be compared with its detail."""
     return FormatError(
         "bill.summary_unreadable",
         _("The summary “%(name)s” cannot be used: %(reason)s. Fetch it again from the channel.")

@@ -10,6 +10,7 @@ import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from enum import StrEnum
 from hashlib import blake2b
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
@@ -73,11 +74,26 @@ BILL_COPY_COLUMNS: Final = (
 MAX_BAD_LINES: Final = 1000
 """More unreadable lines than this is not a bill with a few damaged lines: the file is rejected."""
 
+MAX_WARNINGS: Final = 100
+
 REPEAT_CHECK_LINES: Final = 200_000
 """Up to this many lines the reader itself refuses a repeated row; beyond, memory stays flat and the row hash is the
 database's to check."""
 
 _NULL: Final = b"\\N"
+
+
+class BillType(StrEnum):
+    """What the rows of a file are to the books; a file never takes the place of one of another type (FORMATS)."""
+
+    TRADE = "trade"
+    """Trades as the channel settled them: the bill a run compares with our transactions."""
+    ERRORS = "errors"
+    """Disputes, adjustments and manual refunds between the banks, beside the bill of the day."""
+    BRAND_FEE = "brand_fee"
+    """What the card brand charges per trade of the bill."""
+    ACCOUNT_LOG = "account_log"
+    """Every movement of our account at the channel: fees apart from trades, withdrawals, transfers."""
 
 
 class FormatError(PayopsError):
@@ -238,10 +254,15 @@ class Batch:
 
 
 class Format(Protocol):
-    """A bill format of the registry."""
+    """A bill format of the registry.
+
+    Formats of one `family` come from one channel contract: its bill, and the files of other types beside it.
+    """
 
     code: str
     label: str
+    family: str
+    bill_type: BillType
 
     def sniff(self, head: bytes, name: str) -> bool:
         """Whether unpacked bytes starting with `head` are of this format."""
@@ -325,6 +346,8 @@ class Reader:
         self.line_count = 0
         self.bad_lines: list[BadLine] = []
         self.totals = ControlTotals()
+        self.warnings: list[dict[str, Any]] = []
+        """What people should know of an accepted file: code, message and row."""
         self.sums_by_currency: dict[str, dict[str, KindSums]] = {}
         self._seen: set[int] | None = set()
         self._started = False
@@ -540,6 +563,11 @@ class Reader:
                 % {"limit": MAX_BAD_LINES, "row": self.bad_lines[0].line_no, "reason": self.bad_lines[0].message},
                 {"limit": MAX_BAD_LINES, "first": self.bad_lines[0].as_dict()},
             )
+
+    def warn(self, code: str, message: str, number: int) -> None:
+        """Note what is odd without being wrong, up to MAX_WARNINGS."""
+        if len(self.warnings) < MAX_WARNINGS:
+            self.warnings.append({"code": code, "message": message, "line_no": number})
 
     def refuse_other(self, numbers: Sequence[int], cells: Sequence[bytes], expected: bytes, code: str) -> None:
         """Raise for the first cell that is not the expected account."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.utils.translation import gettext as _
 
 from payops.channels.formats.base import Expectation, FormatError
-from payops.channels.formats.columns import show
+from payops.channels.formats.columns import mask_digits, show
 
 
 def damaged_number(row: int, line: int, cell: bytes) -> FormatError:
@@ -31,4 +31,14 @@ def wrong_day(row: int, line: int, cell: bytes, expect: Expectation) -> FormatEr
         )
         % {"row": row, "line": line, "found": show(cell), "expected": expect.channel_date.isoformat()},
         {"line_no": row, "found": show(cell), "expected": expect.channel_date.isoformat()},
+    )
+
+
+def not_a_bill(name: str, kind: str, first: bytes) -> FormatError:
+    """The file starts as no file of this kind does; long numbers in what is shown are cut."""
+    return FormatError(
+        "bill.not_a_bill",
+        _("“%(name)s” is not a %(kind)s; it starts with “%(start)s”. Check what was uploaded.")
+        % {"name": name, "kind": kind, "start": mask_digits(show(first))},
+        {"name": name},
     )

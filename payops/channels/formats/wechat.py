@@ -6,8 +6,6 @@ by header name. The bill ends with a footer of totals; without it the download w
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterator, Sequence
 from operator import sub
 from typing import Final
@@ -21,6 +19,7 @@ from payops.channels.formats.base import (
     REFUND,
     VOID,
     Batch,
+    BillType,
     Expectation,
     FormatError,
     Reader,
@@ -32,7 +31,6 @@ from payops.channels.formats.columns import (
     fee_column,
     hundredths,
     mask_cards_in_text,
-    mask_digits,
     mask_tails,
     require_digits,
     require_keys,
@@ -42,7 +40,8 @@ from payops.channels.formats.columns import (
     time_table,
 )
 from payops.channels.formats.container import DEFAULT_LIMITS, Limits, LineStream, Source, unwrap
-from payops.channels.formats.refusals import damaged_number, wrong_day
+from payops.channels.formats.refusals import damaged_number, not_a_bill, wrong_day
+from payops.channels.formats.wechat_answers import refuse_answer
 from payops.core.money import CURRENCY_EXPONENTS
 
 _BOM: Final = b"\xef\xbb\xbf"
@@ -113,6 +112,13 @@ class WechatTrade:
 
     code = "wechat_trade"
     label = gettext_lazy("WeChat Pay trade bill")
+    family = "wechat"
+    bill_type = BillType.TRADE
+
+    @property
+    def reader(self) -> type[WechatReader]:
+        """What reads the bill."""
+        return WechatReader
 
     def sniff(self, head: bytes, name: str) -> bool:
         """A first line with the names every variant has."""
@@ -125,11 +131,11 @@ class WechatTrade:
         if len(members) != 1:
             raise FormatError(
                 "bill.wrong_format",
-                _("“%(name)s” holds %(count)s files; a WeChat trade bill is one file. Load it by itself.")
+                _("“%(name)s” holds %(count)s files; a WeChat bill is one file. Load it by itself.")
                 % {"name": source.name, "count": len(members)},
                 {"name": source.name, "count": len(members)},
             )
-        return WechatReader(members[0], expect)
+        return self.reader(members[0], expect)
 
     def raw_line(self, source: Source, expect: Expectation, line_no: int) -> str:
         """One line by its number, payer and cards masked."""
@@ -148,6 +154,11 @@ class WechatReader(Reader):
     """One pass over one trade bill."""
 
     header_lines = 1
+    footer_mark = _FOOTER
+    """How the first of the footer's two lines starts."""
+    footer_name = "手续费总金额"
+    """A name only a whole footer has."""
+    kind_of_file = gettext_lazy("WeChat trade bill")
 
     def __init__(self, source: Source, expect: Expectation) -> None:
         super().__init__(expect)
@@ -171,7 +182,7 @@ class WechatReader(Reader):
 
     def reopen(self) -> WechatReader:
         """A fresh reader over the same bill."""
-        return WechatReader(self.source, self.expect)
+        return type(self)(self.source, self.expect)
 
     def lines(self) -> LineStream:
         """The bill's lines from the first byte."""
@@ -191,13 +202,13 @@ class WechatReader(Reader):
         first = first.removeprefix(_BOM)
         if first.lstrip()[:1] in (b"<", b"{"):
             rest = b"".join(line for line, _n in zip(iter(lines.line, None), range(50), strict=False))
-            _refuse_answer(first + rest, self.source.name)
+            refuse_answer(first + rest, self.source.name, self.kind_of_file)
         try:
             text = first.decode("utf-8")
         except UnicodeDecodeError as error:
             raise self._wrong_encoding(first) from error
         names = [name.strip().removeprefix("`") for name in text.split(",")]
-        self._check_header(names)
+        self.check_header(names)
 
     def _wrong_encoding(self, first: bytes) -> FormatError:
         if "交易时间".encode("gb18030") in first:
@@ -205,9 +216,10 @@ class WechatReader(Reader):
                 "bill.encoding",
                 _("The bill is in GBK, as spreadsheets save it; WeChat delivers UTF-8. Load the file as downloaded."),
             )
-        return _not_a_bill(self.source.name, first)
+        return self.not_a_bill(first)
 
-    def _check_header(self, names: list[str]) -> None:
+    def check_header(self, names: list[str]) -> None:
+        """Find the columns by their names; refuse another bill's header."""
         if "资金流水单号" in names:
             raise FormatError(
                 "bill.wrong_format",
@@ -217,7 +229,7 @@ class WechatReader(Reader):
             )
         known = [_COLUMNS.get(name, "") for name in names]
         if "time" not in known and "trade_no" not in known:
-            raise _not_a_bill(self.source.name, ",".join(names).encode())
+            raise self.not_a_bill(",".join(names).encode())
         missing = [_NAMES[column] for column in _REQUIRED if column not in known]
         refunds = [column for column in _REFUND_COLUMNS if column in known]
         if refunds:
@@ -236,17 +248,21 @@ class WechatReader(Reader):
         self._names = names
         self._at = {column: index for index, column in enumerate(known) if column}
 
+    def not_a_bill(self, first: bytes) -> FormatError:
+        """The first line is of no bill read here."""
+        return not_a_bill(self.source.name, self.kind_of_file, first)
+
     # -- rows ---------------------------------------------------------------------------------------------------
 
     def batches(self) -> Iterator[Batch]:
         """Rows up to the footer, then the proof of the totals."""
-        lines = self.lines()
+        lines, mark = self.lines(), self.footer_mark
         try:
             lines.line()
             blocks = lines.blocks()
             for block in blocks:
-                at = 0 if block.startswith(_FOOTER) else block.find(b"\n" + _FOOTER) + 1
-                if at or block.startswith(_FOOTER):
+                at = 0 if block.startswith(mark) else block.find(b"\n" + mark) + 1
+                if at or block.startswith(mark):
                     yield from self._block_rows(block[:at], last=True)
                     self._read_footer(block[at:], blocks)
                     return
@@ -472,11 +488,12 @@ class WechatReader(Reader):
             )
         names = lines[0].decode("utf-8", "replace").split(",")
         values = lines[1].removeprefix(b"`").split(b",`")
-        if len(names) != len(values) or "手续费总金额" not in names:
+        if len(names) != len(values) or self.footer_name not in names:
             raise self._truncated()
-        self._compare(dict(zip((name.strip() for name in names), values, strict=True)))
+        self.compare(dict(zip((name.strip() for name in names), values, strict=True)))
 
-    def _compare(self, stated: dict[str, bytes]) -> None:
+    def compare(self, stated: dict[str, bytes]) -> None:
+        """The footer's figures beside the same figures of the rows."""
         try:
             count = hundredths(stated.pop(_COUNT), _COUNT, signed=False)
             self.totals.add(_COUNT, count // 100, self._rows, unit="count")
@@ -514,46 +531,3 @@ def _require_currencies(cells: Sequence[bytes]) -> None:
     for code in set(cells):
         if code.decode("latin-1") not in CURRENCY_EXPONENTS:
             raise IrregularError("line.currency", _("Currency “%(value)s” is not known.") % {"value": show(code)})
-
-
-def _not_a_bill(name: str, first: bytes) -> FormatError:
-    return FormatError(
-        "bill.not_a_bill",
-        _("“%(name)s” is not a WeChat trade bill; it starts with “%(start)s”. Check what was uploaded.")
-        % {"name": name, "start": mask_digits(show(first))},
-        {"name": name},
-    )
-
-
-def _refuse_answer(body: bytes, name: str) -> None:
-    """The API's error answers, stored as if they were the bill. Text is searched, never parsed as XML."""
-    code, message = "", body.decode("utf-8", "replace")[:300]
-    if body.startswith(b"{"):
-        try:
-            answer = json.loads(body)
-            code, message = str(answer.get("code", "")), str(answer.get("message", message))
-        except (ValueError, AttributeError, RecursionError):
-            raise _not_a_bill(name, body) from None
-    else:
-        found = re.search(r"<return_msg>(?:<!\[CDATA\[)?([^<\]]{0,200})", message)
-        message = found[1] if found else message
-    word = f"{code} {message}".lower()
-    if "no_statement_exist" in word or "no bill exist" in word or "20002" in body.decode("utf-8", "replace"):
-        raise FormatError(
-            "bill.no_bill",
-            _("WeChat answered “%(message)s”: there is no bill for this day. Before 10:00 ask again later.")
-            % {"message": message},
-            {"answer": message},
-        )
-    if "statement_creating" in word or "bill creating" in word:
-        raise FormatError(
-            "bill.creating",
-            _("WeChat answered “%(message)s”: the bill is still being made. Fetch it again later.")
-            % {"message": message},
-            {"answer": message},
-        )
-    raise FormatError(
-        "bill.not_a_bill",
-        _("“%(name)s” is an answer of the API, not a bill: “%(message)s”.") % {"name": name, "message": message[:120]},
-        {"answer": message[:300]},
-    )

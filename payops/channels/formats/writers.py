@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 
 from payops.channels.formats.base import PAYMENT, PAYOUT, PREAUTH_COMPLETION, REFUND, VOID
 from payops.channels.formats.columns import show_hundredths as money
-from payops.channels.formats.unionpay import WIDTHS
+from payops.channels.formats.unionpay import LAYOUT
 from payops.core.money import exponent
 
 _BEIJING: Final = ZoneInfo("Asia/Shanghai")
@@ -230,7 +230,7 @@ def write_unionpay_zm(file: BinaryIO, account: str, day: date, rows: Iterable[Bi
             "01" if inward else "00", "000201", "01", "", "", "0", "" if inward else row.original_trade_no, account,
             "", "", "", "", net, "", "", _signed(0), _signed(0), "", "", "1", "" if inward else row.order_no,
         )  # fmt: skip
-        line = b" ".join(_field(text, width) for text, width in zip(fields, WIDTHS, strict=True))
+        line = b" ".join(_field(text, width) for text, width in zip(fields, LAYOUT.widths, strict=True))
         tail = f" {net:<13} 01   {count:012d} {'':67}"
         file.write(line + tail.encode() + b"\r\n")
     return count

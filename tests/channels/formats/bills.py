@@ -12,13 +12,51 @@ DAY = date(2026, 11, 18)
 WECHAT, WECHAT_PROVIDER = "1699999901", "1699999955"
 ALIPAY = "20889900112233440156"
 UNIONPAY = "777290058999901"
-ACCOUNTS = {"wechat_trade": WECHAT, "alipay_trade": ALIPAY, "unionpay_zm": UNIONPAY}
+ACQUIRER = "48990000"
+ACCOUNTS = {
+    "wechat_trade": WECHAT,
+    "wechat_fundflow": WECHAT,
+    "alipay_trade": ALIPAY,
+    "alipay_account": ALIPAY,
+    "unionpay_zm": UNIONPAY,
+    "unionpay_zme": UNIONPAY,
+    "unionpay_acomn": ACQUIRER,
+    "unionpay_acoma": ACQUIRER,
+    "unionpay_aerr": ACQUIRER,
+    "unionpay_alfee": ACQUIRER,
+}
 
 WECHAT_ALL = SAMPLES / "wechat" / "wx_trade_ALL_20261118.csv"
 ALIPAY_DETAIL = SAMPLES / "alipay" / f"{ALIPAY}_20261118_业务明细.csv"
 ALIPAY_SUMMARY = SAMPLES / "alipay" / f"{ALIPAY}_20261118_业务明细(汇总).csv"
 ALIPAY_ZIP = SAMPLES / "alipay" / "trade" / f"{ALIPAY}_20261118.csv.zip"
 ZM = SAMPLES / "unionpay" / f"INN26111888ZM_{UNIONPAY}"
+ZME = SAMPLES / "unionpay" / f"INN26111888ZME_{UNIONPAY}"
+FUNDFLOW = SAMPLES / "wechat" / "wx_fundflow_BASIC_20261118.csv"
+ALIPAY_LOG = SAMPLES / "alipay" / f"{ALIPAY}_20261118_账务明细.csv"
+ALIPAY_LOG_OLD = SAMPLES / "alipay" / f"{ALIPAY}_20261118_账务明细_legacy12.csv"
+ALIPAY_LOG_SUMMARY = SAMPLES / "alipay" / f"{ALIPAY}_20261118_账务明细(汇总).csv"
+ALIPAY_LOG_ZIP = SAMPLES / "alipay" / "signcustomer" / f"{ALIPAY}_20261118.csv.zip"
+ACOMN = SAMPLES / "unionpay" / "IND26111801ACOMN"
+ACOMA = SAMPLES / "unionpay" / "IND26111832ACOMA"
+AERRN = SAMPLES / "unionpay" / "IND26111801AERRN"
+AERRA = SAMPLES / "unionpay" / "IND26111832AERRA"
+ALFEE = SAMPLES / "unionpay" / "IND26111899ALFEE"
+BILLS = {
+    "wechat_trade": WECHAT_ALL,
+    "wechat_fundflow": FUNDFLOW,
+    "alipay_trade": ALIPAY_DETAIL,
+    "alipay_account": ALIPAY_LOG,
+    "unionpay_zm": ZM,
+    "unionpay_zme": ZME,
+    "unionpay_acomn": ACOMN,
+    "unionpay_acoma": ACOMA,
+    "unionpay_aerr": AERRN,
+    "unionpay_alfee": ALFEE,
+}
+"""One good bill of every format."""
+UNPROVEN = {code for code in BILLS if code.startswith("unionpay")}
+"""Formats that state no totals."""
 
 
 def expectation(code: str, *, account: str = "", day: date = DAY, name: str = "", **options: object) -> Expectation:

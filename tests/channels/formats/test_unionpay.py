@@ -5,7 +5,7 @@ from datetime import date
 import pytest
 
 from payops.channels.formats import FormatError, Source
-from payops.channels.formats.unionpay import ROW_BYTES, STARTS, WIDTHS
+from payops.channels.formats.unionpay import LAYOUT
 from tests.channels.formats.bills import DAY, UNIONPAY, ZM, copied, edited, expectation, read
 
 CODE = "unionpay_zm"
@@ -20,7 +20,7 @@ def refused(data, **expect):
 def put(field, text, *, row=0, data=None):
     """The sample with one field of one row replaced, in bytes."""
     rows = (data or ZM.read_bytes()).split(b"\r\n")
-    start, width = STARTS[field - 1], WIDTHS[field - 1]
+    start, width = LAYOUT.starts[field - 1], LAYOUT.widths[field - 1]
     cell = text.encode("gbk").ljust(width)
     rows[row] = rows[row][:start] + cell + rows[row][start + width :]
     return b"\r\n".join(rows)
@@ -31,9 +31,9 @@ def held(data):
 
 
 def test_the_layout_is_the_published_one():
-    offsets = dict(enumerate(STARTS, 1))
+    offsets = dict(enumerate(LAYOUT.starts, 1))
     assert (offsets[7], offsets[12], offsets[20], offsets[33], offsets[41]) == (66, 112, 215, 374, 476)
-    assert ROW_BYTES == 508
+    assert LAYOUT.row_bytes == 508
 
 
 def test_a_payment_is_matched_by_our_order_number():

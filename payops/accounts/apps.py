@@ -13,11 +13,20 @@ class AccountsConfig(AppConfig):
 
     def ready(self) -> None:
         """Make what needs a second person known to approvals."""
-        from payops.accounts import chart_files, corrections, freeze_approval, manual, rule_approval, statuses
+        from payops.accounts import (
+            chart_files,
+            corrections,
+            freeze_approval,
+            manual,
+            mode_approval,
+            rule_approval,
+            statuses,
+        )
 
         chart_files.register()
         statuses.register()
         freeze_approval.register()
         rule_approval.register()
+        mode_approval.register()
         corrections.register()
         manual.register()

@@ -11,7 +11,7 @@ import datetime as dt
 from typing import Final
 
 from django.db import connection, transaction
-from django.db.models import Max, Q
+from django.db.models import Max, Q, QuerySet
 from django.utils.translation import gettext as _
 
 from payops.accounts.choices import LINE_EVENTS, Event, PostingMode
@@ -52,6 +52,12 @@ def earliest_day() -> dt.date:
     return newest + dt.timedelta(days=1)
 
 
+def mode_check(*, account: Account, event: int, mode: str, effective_day: dt.date) -> None:
+    """Refuse what `mode_set` would refuse; changes nothing."""
+    _check(event, effective_day)
+    _rules_around(account, event, mode, effective_day)
+
+
 @transaction.atomic
 def mode_set(*, account: Account, event: int, mode: str, effective_day: dt.date, by: str) -> PostingModeRule | None:
     """From `effective_day` on, entries of the account and event follow `mode`; real-time ends the rule in force.
@@ -63,18 +69,9 @@ def mode_set(*, account: Account, event: int, mode: str, effective_day: dt.date,
     _check(event, effective_day)
     # The account's row makes two changes of its rules take turns, as the guard does.
     Account.objects.select_for_update(no_key=True).get(pk=account.pk)
-    later = PostingModeRule.objects.filter(account=account, event=event).exclude(end_day__lt=effective_day)
-    before = later.filter(effective_day__lt=effective_day).first()
-    planned = later.filter(effective_day__gte=effective_day).exists() or (before is not None and before.end_day)
-    if not planned and mode == (before.mode if before else PostingMode.REALTIME):
-        raise PayopsError(
-            "modes.unchanged",
-            _("“%(event)s” on account %(account)s is posted that way already: %(mode)s.")
-            % {"event": Event(event).label, "account": account.account_no, "mode": PostingMode(mode).label},
-            {"account_no": account.account_no, "event": int(event), "mode": mode},
-        )
+    before, planned = _rules_around(account, event, mode, effective_day)
     with guard_errors():
-        later.filter(effective_day__gte=effective_day).delete()
+        planned.delete()
         if before is not None:
             before.end_day = None if before.mode == mode else effective_day
             before.save(update_fields=["end_day"])
@@ -83,6 +80,24 @@ def mode_set(*, account: Account, event: int, mode: str, effective_day: dt.date,
         return PostingModeRule.objects.create(
             account=account, event=event, mode=mode, effective_day=effective_day, created_by=by
         )
+
+
+def _rules_around(
+    account: Account, event: int, mode: str, effective_day: dt.date
+) -> tuple[PostingModeRule | None, QuerySet[PostingModeRule]]:
+    """The rule that lasts until the day, or through it, and those planned from it on; 'modes.unchanged'."""
+    rules = PostingModeRule.objects.filter(account=account, event=event).exclude(end_day__lt=effective_day)
+    before = rules.filter(effective_day__lt=effective_day).first()
+    planned = rules.filter(effective_day__gte=effective_day)
+    lasting = before.mode if before is not None and before.end_day != effective_day else PostingMode.REALTIME
+    if mode == lasting and not planned.exists() and (before is None or before.end_day in {None, effective_day}):
+        raise PayopsError(
+            "modes.unchanged",
+            _("“%(event)s” on account %(account)s is posted that way already: %(mode)s.")
+            % {"event": Event(event).label, "account": account.account_no, "mode": PostingMode(mode).label},
+            {"account_no": account.account_no, "event": int(event), "mode": mode},
+        )
+    return before, planned
 
 
 def _check(event: int, effective_day: dt.date) -> None:

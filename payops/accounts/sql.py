@@ -209,6 +209,25 @@ WHERE e.account_id = %(account)s AND e.id >= {lo} AND e.id < {hi}
 ORDER BY e.id
 """
 
+# The id range of the newest vouchers of a day: what follows reads entries by it.
+NEWEST_VOUCHERS: Final = """
+SELECT count(*) AS vouchers, min(id) AS lo, max(id) AS hi, min(posted_at) AS oldest FROM (
+    SELECT id, posted_at FROM accounts_voucher WHERE id >= {lo} AND id < {hi} ORDER BY id DESC LIMIT %(sample)s
+) newest WHERE posted_at >= %(since)s
+"""
+BUSIEST: Final = """
+SELECT e.account_id, a.account_no, e.event, count(*) AS entries
+FROM (SELECT id FROM accounts_voucher WHERE id >= {lo} AND id < {hi} AND posted_at >= %(since)s) v
+JOIN accounts_entry e ON e.id - e.id %% 1000 = v.id AND e.id >= {lo} AND e.id < {hi}
+JOIN accounts_account a ON a.id = e.account_id JOIN accounts_subject s ON s.id = a.subject_id
+WHERE NOT (left(s.code, 4) = ANY (%(merchants)s) AND (e.side <> s.normal_side) = (e.amount > 0))
+    AND e.event <> ALL (%(documents)s)
+    AND NOT EXISTS (SELECT FROM accounts_postingmoderule r WHERE r.account_id = e.account_id AND r.event = e.event
+        AND (r.end_day IS NULL OR r.end_day > %(day)s))
+GROUP BY e.account_id, a.account_no, e.event HAVING count(*) >= %(at_least)s
+ORDER BY entries DESC, a.account_no, e.event LIMIT 50
+"""
+
 # Parameters: smallint, bigint, bigint arrays. In source order, so that two batches meet the same keys alike.
 _NEW_KEYS: Final = "unnest(%s::smallint[], %s::bigint[], %s::bigint[]) AS n(event, source_id, voucher_id)"
 TAKE_KEYS: Final = f"""

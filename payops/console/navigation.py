@@ -79,6 +79,7 @@ NAVIGATION: tuple[Group, ...] = (
             ),
             Item(_("Accounting days"), "day_list", "event", "ledger.view", ("day",)),
             Item(_("Customers' money"), "money_guard", "shield", "ledger.view"),
+            Item(_("Posting modes"), "posting_mode_list", "speed", "ledger.view", ("posting_mode",)),
             Item(_("Posting rules"), "posting_rule_list", "rule", "ledger.view"),
         ),
     ),

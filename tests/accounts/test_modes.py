@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
+from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from payops.accounts import buffering, modes, selectors, services
 from payops.accounts.choices import AccountStatus, Event, PostingMode
+from payops.accounts.hot import hot_accounts
 from payops.accounts.lines import LinesPosting, RawLine, post_lines
+from payops.accounts.mode_approval import mode_propose
 from payops.accounts.models import Account, Entry, PostingModeRule, QueuedMovement
 from payops.accounts.posting import Posting
+from payops.approvals.services import request_approve
 from payops.core.errors import PayopsError
+from payops.identity.models import User
 from tests.accounts.conftest import MONDAY, TUESDAY, Book
 from tests.accounts.test_guards import VOUCHER, entries, header, key, refused, run
 
@@ -378,3 +384,82 @@ def test_raw_sql_closes_no_account_with_movements_in_the_queue(buffered_payments
     services.post(book.posting(Event.PAYMENT, A=100))
     with refused("PL013"):
         run("UPDATE accounts_account SET status = 'closed' WHERE account_no = '220201-M-A'")
+
+
+# --- hot accounts ---
+
+
+def test_an_account_is_hot_by_its_entries_a_minute(ledger: dt.date, book: Book) -> None:
+    services.post_many([book.posting(Event.PAYMENT, {"merchant": "M-A" if n else "M-B"}, A=1) for n in range(30)])
+    hot = hot_accounts(window=dt.timedelta(minutes=5), per_minute=6)
+    assert [(h.account_no, h.event, h.entries, h.per_minute) for h in hot] == [("300101-wx", Event.PAYMENT, 30, 6)]
+
+
+def test_what_is_long_ago_is_not_hot(ledger: dt.date, book: Book) -> None:
+    services.post_many([book.posting(Event.PAYMENT, A=1) for _ in range(30)])
+    assert hot_accounts(per_minute=1, now=timezone.now() + dt.timedelta(minutes=6)) == []
+
+
+def test_merchants_debits_are_never_hot(ledger: dt.date, book: Book) -> None:
+    services.post_many([book.posting(Event.VOID, A=1) for _ in range(30)])
+    assert [h.account_no for h in hot_accounts(per_minute=1)] == ["300101-wx"]
+
+
+def test_what_has_a_rule_already_is_not_proposed_again(ledger: dt.date, book: Book) -> None:
+    mode("300101-wx", Event.PAYMENT, PostingMode.BUFFERED)
+    services.post_many([book.posting(Event.PAYMENT, A=1) for _ in range(30)])
+    assert [h.account_no for h in hot_accounts(per_minute=1)] == ["220201-M-A"]
+
+
+# --- maker and checker ---
+
+
+def propose(maker: User, mode: str = "buffered", day: dt.date = TUESDAY, account_no: str = "300101-wx") -> Any:
+    return mode_propose(
+        account_no=account_no, event=Event.PAYMENT, mode=mode, effective_day=day, reason="hot", maker=maker
+    )
+
+
+def test_a_switch_is_proposed_by_one_and_approved_by_another(ledger: dt.date, alice: User, bob: User) -> None:
+    request = propose(alice)
+    assert not PostingModeRule.objects.exists()
+    request_approve(request_id=request.pk, checker=bob)
+    rule = PostingModeRule.objects.get()
+    assert (rule.account.account_no, rule.mode, rule.effective_day, rule.created_by) == (
+        "300101-wx",
+        "buffered",
+        TUESDAY,
+        "alice",
+    )
+
+
+def test_a_switch_approved_after_its_day_began_is_refused(ledger: dt.date, alice: User, bob: User) -> None:
+    request = propose(alice)
+    next_day()
+    with pytest.raises(PayopsError) as caught:
+        request_approve(request_id=request.pk, checker=bob)
+    assert caught.value.code == "modes.too_early"
+
+
+def test_a_switch_over_rules_that_changed_meanwhile_is_refused(ledger: dt.date, alice: User, bob: User) -> None:
+    request = propose(alice)
+    mode("300101-wx", Event.PAYMENT, PostingMode.SUMMARY)
+    with pytest.raises(PayopsError) as caught:
+        request_approve(request_id=request.pk, checker=bob)
+    assert caught.value.code == "approvals.target_changed"
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"day": MONDAY}, "modes.too_early"),
+        ({"mode": "realtime"}, "modes.unchanged"),
+        ({"account_no": "999999-x"}, "ledger.unknown_account"),
+    ],
+)
+def test_a_switch_that_cannot_be_is_refused_when_proposed(
+    ledger: dt.date, alice: User, changes: dict[str, Any], code: str
+) -> None:
+    with pytest.raises(PayopsError) as caught:
+        propose(alice, **changes)
+    assert caught.value.code == code

@@ -40,6 +40,17 @@ def last_closed_day(before: dt.date | None = None) -> dt.date | None:
     return days.order_by("-day").values_list("day", flat=True).first()
 
 
+def day_require(day: dt.date) -> dt.date:
+    """The day if it was ever opened, else PayopsError 'ledger.unknown_day': a mistyped date is no empty day."""
+    if not AccountingDay.objects.filter(day=day).exists():
+        raise PayopsError(
+            "ledger.unknown_day",
+            _("%(day)s was never opened as an accounting day. Check the date.") % {"day": day},
+            {"day": day.isoformat()},
+        )
+    return day
+
+
 def day_is_closed(day: dt.date) -> bool:
     """True once the day is sealed."""
     return AccountingDay.objects.filter(day=day, state=DayState.CLOSED).exists()

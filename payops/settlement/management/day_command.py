@@ -10,6 +10,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
+from payops.accounts import selectors as ledger
 from payops.core.errors import PayopsError
 
 
@@ -24,7 +25,7 @@ class DayCommand(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Run the step and print its result."""
         try:
-            result = self.run_step(options["date"])
+            result = self.run_step(ledger.day_require(options["date"]))
         except PayopsError as error:
             self.stderr.write(str(error))
             if options["json"]:

@@ -10,6 +10,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from payops.accounts import selectors
+from payops.core.errors import PayopsError
 from payops.core.money import format_amount
 
 
@@ -24,7 +25,12 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="JSON on standard output")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        day = options["date"] or selectors.open_day()
+        try:
+            day = selectors.day_require(options["date"]) if options["date"] else selectors.open_day()
+        except PayopsError as error:
+            if options["json"]:
+                self.stdout.write(json.dumps({"error": error.as_dict()}, ensure_ascii=False))
+            raise CommandError(str(error)) from error
         rows = selectors.trial_balance(day, level=options["level"])
         totals = selectors.trial_balance_totals(rows)
         if options["json"]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
+from payops.accounts import selectors as ledger
 from payops.core.errors import PayopsError
 from payops.core.money import amount_in_capitals, format_amount
 from payops.identity.models import User
@@ -35,6 +36,7 @@ class Command(BaseCommand):
         day: dt.date = options["date"]
         result: dict[str, Any] = {"date": day.isoformat()}
         try:
+            ledger.day_require(day)
             if options["maker"]:
                 result |= self._propose(day, options["maker"])
             if options["send"]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
+from payops.accounts import selectors as ledger
 from payops.core.errors import PayopsError
 from payops.statements.models import Statement
 from payops.statements.services import statements_build, statements_copy
@@ -30,7 +31,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Messages go to standard error, the result to standard output."""
         try:
-            made = statements_build(day=options["date"], merchant_no=options["merchant"], username="command")
+            day = ledger.day_require(options["date"])
+            made = statements_build(day=day, merchant_no=options["merchant"], username="command")
             paths = statements_copy(statements=made, folder=options["out"]) if options["out"] else []
         except (PayopsError, OSError) as error:
             self.stderr.write(str(error))

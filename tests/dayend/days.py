@@ -21,7 +21,7 @@ from payops.channels.bills.services import bill_load
 from payops.channels.models import BillFile
 from payops.dayend.models import DayStep
 from payops.dayend.sample.bank import Bank
-from payops.dayend.sample.plan import Options
+from payops.dayend.sample.plan import RESERVE_ACCOUNT, Options
 from payops.dayend.sample.walk import Walk
 from payops.dayend.services import day_run
 from payops.dayend.setup_file import load_setup
@@ -62,6 +62,11 @@ class SampleDays:
         self.walk = Walk(root, bank, lambda _text: None)
         load_setup(root / "setup.yaml")
         bank.reset(self.walk.days[0])
+
+    @property
+    def reserve(self) -> str:
+        """The number of the reserve account."""
+        return RESERVE_ACCOUNT
 
     def orders_file(self, day: dt.date) -> Path:
         return self.root / day.isoformat() / "orders.csv"

@@ -84,6 +84,20 @@ NAVIGATION: tuple[Group, ...] = (
         ),
     ),
     Group(
+        _("Ledger reports"),
+        (
+            Item(_("Subject daily sheet"), "daily_sheet", "today", "ledger.view"),
+            Item(_("General ledger"), "general_ledger", "library_books", "ledger.view"),
+            Item(_("Account by day"), "account_days", "calendar_view_day", "ledger.view"),
+            Item(_("Balance at a moment"), "balance_at", "schedule", "ledger.view"),
+            Item(_("Period balances"), "period_list", "date_range", "ledger.view"),
+            Item(_("Classification"), "classification", "category", "ledger.view", ("classification",)),
+            Item(_("Mapped reports"), "mapped_report", "account_tree", "ledger.view"),
+            Item(_("ERP vouchers"), "erp_vouchers", "move_down", "reports.view"),
+            Item(_("Reports and exports"), "report_list", "download", "reports.view", ("report",)),
+        ),
+    ),
+    Group(
         _("Administration"),
         (
             Item(_("Merchants"), "merchant_list", "storefront", "merchants.view", ("merchant",)),

@@ -25,6 +25,7 @@ WORDS: Final[dict[str, Any]] = {
     "reconciliation.run": _("Reconcile a channel day"),
     "settlement.payouts_poll": _("Ask the bank for results"),
     "settlement.payouts_send": _("Send payouts"),
+    "statements.ledger_export": _("Export of the ledger"),
     # audit log
     "api.token_issued": _("API token issued"),
     "api.token_revoked": _("API token revoked"),
@@ -42,6 +43,7 @@ WORDS: Final[dict[str, Any]] = {
     "setup.loaded": _("Set-up loaded"),
     "statement.downloaded": _("Statement downloaded"),
     "statement.made": _("Statement made"),
+    "statements.export_requested": _("Export asked for"),
     "transactions.exported": _("Transactions exported"),
     # owners of a posting rule's lines
     "merchant": _("Merchant"),

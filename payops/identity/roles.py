@@ -45,6 +45,7 @@ OPERATIONS = STAFF_VIEWS | {
     "payouts.propose",
     "days.run",
     "jobs.retry",
+    "reports.export",
     "reveal.data",
 }
 
@@ -57,6 +58,7 @@ FINANCE = STAFF_VIEWS | {
     "payouts.approve",
     "payouts.send",
     "days.close",
+    "reports.export",
     "reveal.data",
 }
 

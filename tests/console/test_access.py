@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 from django.urls import get_resolver, reverse
 
-from payops.accounts.models import Account, Correction, ManualVoucher, PostingRule, Voucher
+from payops.accounts.models import Account, ClassificationCode, Correction, ManualVoucher, PostingRule, Voucher
 from payops.approvals.models import ApprovalRequest
 from payops.channels.models import BankLine, BillFile, BillLine
 from payops.core.ids import id_range
+from payops.core.jobs import run_now
 from payops.core.models import JobRun
 from payops.discrepancies.models import Discrepancy
 from payops.identity.roles import permissions_of
@@ -22,6 +23,7 @@ from payops.merchants.models import Merchant
 from payops.orders.models import Intake, Transaction
 from payops.reconciliation.models import ChannelReceipt, ReconRun
 from payops.settlement.models import BalanceCheck, ClearingItem, ClearingSheet, Payout, PayoutBatch, SettlementSheet
+from payops.statements.exports import export_request, exports
 from payops.statements.models import Statement
 from tests.console import documents
 from tests.console.conftest import CAST, MON, TUE, Books, read_out
@@ -37,6 +39,16 @@ def _first(model: Any) -> Callable[[], Any]:
 
 def _first_of_days(model: Any) -> Callable[[], Any]:
     return lambda: model.objects.in_range(LO, HI).order_by("pk").values_list("pk", flat=True).first()
+
+
+def _an_export() -> int:
+    """An export that is there to be downloaded."""
+    job = exports().filter(state="succeeded").first()
+    return job.pk if job else run_now(_asked_for().pk).pk
+
+
+def _asked_for() -> JobRun:
+    return export_request(report="trial_balance", form="csv", values={"day": MON.isoformat()}, username="alice")
 
 
 ARGUMENTS: dict[str, Callable[[], Any]] = {
@@ -61,6 +73,10 @@ ARGUMENTS: dict[str, Callable[[], Any]] = {
     "sheet_id": _first(SettlementSheet),
     "statement_id": _first(Statement),
     "voucher_id": _first_of_days(Voucher),
+    "code": lambda: ClassificationCode.objects.first().code,
+    "export_id": _an_export,
+    "report": lambda: "trial_balance",
+    "form": lambda: "csv",
     "day": lambda: MON.isoformat(),
     "correction_id": lambda: (Correction.objects.first() or documents.correction()).pk,
     "manual_voucher_id": lambda: (ManualVoucher.objects.first() or documents.manual_voucher()).pk,

@@ -33,6 +33,7 @@ from payops.console import cells
 from payops.console.cells import Cell, Column, Table, link
 from payops.console.filters import day_query, latest_day
 from payops.console.lists import Button, list_page
+from payops.console.report_parts import file_buttons
 from payops.console.shell import page, view
 from payops.console.vouchers import subject_name
 from payops.core.errors import PayopsError
@@ -66,6 +67,7 @@ class TrialBalanceForm(forms.Form):
         ("1", gettext_lazy("Level 1")),
         ("2", gettext_lazy("Level 2")),
         ("3", gettext_lazy("Level 3")),
+        ("4", gettext_lazy("Level 4")),
     )
     day = forms.DateField(
         label=gettext_lazy("Accounting day"), widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
@@ -95,10 +97,15 @@ def trial_balance_page(request: HttpRequest) -> HttpResponseBase:
         "filters": form,
         "badges": badges,
         "tables": tables or [Table([], [], empty=_("Nothing was booked up to this day."))],
-        "buttons": _day_buttons(day, skip="trial_balance") if day else [],
+        "buttons": _trial_buttons(request, form, day) if form.is_valid() and day is not None else [],
     }
     status = 200 if form.is_valid() and day is not None else 400
     return page(request, "console/ledger_day.html", context, title=_("Trial balance"), status=status)
+
+
+def _trial_buttons(request: HttpRequest, form: TrialBalanceForm, day: dt.date) -> list[Button]:
+    files = file_buttons(request, "trial_balance", day=day, level=form.cleaned_data["level"])
+    return [*_day_buttons(day, skip="trial_balance"), *files]
 
 
 def _trial_badges(day: dt.date, rows: list[TrialBalanceRow]) -> list[Cell]:
@@ -160,6 +167,7 @@ def _day_buttons(day: dt.date, *, skip: str = "") -> list[Button]:
     every = [
         ("day", Button(_("Day %s") % day, link("day", day))),
         ("trial_balance", Button(_("Trial balance"), link("trial_balance", day=day))),
+        ("daily_sheet", Button(_("Subject daily sheet"), link("daily_sheet", day=day))),
         ("account_list", Button(_("Accounts"), link("account_list", day=day))),
         ("voucher_list", Button(_("Vouchers"), link("voucher_list", day=day))),
         ("money_guard", Button(_("Customers' money"), link("money_guard", day=day))),

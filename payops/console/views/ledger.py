@@ -35,7 +35,8 @@ from payops.console.balances import (
 from payops.console.cells import Cell, Column, Table, link
 from payops.console.correction_marks import correction_marks
 from payops.console.filters import AccountFilter, DayFilterSet, day_query, latest_day
-from payops.console.lists import keyset, list_page
+from payops.console.lists import Button, keyset, list_page
+from payops.console.report_parts import file_buttons
 from payops.console.shell import page, view
 from payops.console.sources import source_cells
 from payops.console.views import days, vouchers
@@ -192,6 +193,7 @@ def account(request: HttpRequest, account_id: int) -> HttpResponseBase:
         "badges": [cells.state(found, "status")],
         "facts": _account_facts(found),
         "filters": form,
+        "buttons": _account_buttons(request, found, first, last),
         "summary": _period_summary(found, totals),
         "ledger": _ledger_table(found, first, totals.opening, pages.rows),
         "tables": [_freeze_table(freezes, found.currency)] if freezes else [],
@@ -225,6 +227,15 @@ def _posting_modes(found: Account) -> str:
     return ", ".join(f"{rule.get_event_display()}: {rule.get_mode_display()}" for rule in rules) or str(
         PostingMode.REALTIME.label
     )
+
+
+def _account_buttons(request: HttpRequest, found: Account, first: dt.date, last: dt.date) -> list[Button]:
+    period = {"account": found.account_no, "first": first, "last": last}
+    return [
+        Button(_("Day by day"), link("account_days", **period)),
+        Button(_("Balance at a moment"), link("balance_at", account=found.account_no)),
+        *file_buttons(request, "account_ledger", **period),
+    ]
 
 
 def _period_summary(found: Account, totals: Any) -> list[tuple[Any, Cell]]:

@@ -11,6 +11,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from payops.core.errors import PayopsError
+from payops.core.money import format_amount
 
 GUARDS: Final[dict[str, tuple[str, str | Promise]]] = {
     "PL001": ("ledger.unbalanced", _("The voucher does not balance and was refused: %(detail)s.")),
@@ -37,15 +38,33 @@ RETRYABLE: Final = frozenset({"40P01", "55P03"})
 
 
 @contextmanager
-def guard_errors() -> Iterator[None]:
-    """Turns the guards' refusals into PayopsError; other database errors pass."""
+def guard_errors(currency: str = "") -> Iterator[None]:
+    """Turns the guards' refusals into PayopsError; other database errors pass. `currency`: of amounts in them."""
     try:
         yield
     except DatabaseError as error:
         state = getattr(error.__cause__, "sqlstate", None) or ""
         if state not in GUARDS:
             raise
+        if state == "PL012" and currency:
+            raise _insufficient(error.__cause__.diag.message_detail, currency) from error
         code, text = GUARDS[state]
         detail = str(error.__cause__).splitlines()[0]
         context = {"detail": detail, **({"retryable": True} if state in RETRYABLE else {})}
         raise PayopsError(code, text % {"detail": detail}, context) from error
+
+
+def _insufficient(detail: str, currency: str) -> PayopsError:
+    """What the database says in minor units (account|available|needed), in amounts of the currency."""
+    account_no, available, needed = detail.split("|")
+    return PayopsError(
+        "ledger.insufficient",
+        _("Account %(account)s has %(available)s %(currency)s available, %(needed)s %(currency)s are needed.")
+        % {
+            "account": account_no,
+            "available": format_amount(int(available), currency),
+            "needed": format_amount(int(needed), currency),
+            "currency": currency,
+        },
+        {"account_no": account_no, "available": int(available), "needed": int(needed), "currency": currency},
+    )

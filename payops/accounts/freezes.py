@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 
 from payops.accounts.models import Account, Freeze, FreezeRelease
 from payops.core.errors import PayopsError
+from payops.core.money import format_amount
 
 REASON_LENGTH = 200
 
@@ -43,14 +44,18 @@ def freeze_release(
 
     Raises PayopsError 'freeze.amount' when that much is no longer frozen. Releasing a whole slip again does nothing.
     """
-    Account.objects.select_for_update(no_key=True).get(pk=freeze.account_id)
+    account = Account.objects.select_for_update(no_key=True).get(pk=freeze.account_id)
     slip = Freeze.objects.select_for_update().get(pk=freeze.pk)
     released = slip.remaining if amount is None else amount
     if released < 0 or released > slip.remaining or (released == 0 and amount is not None):
         raise PayopsError(
             "freeze.amount",
-            _("Of this freeze %(remaining)d minor units are left; %(amount)d cannot be released.")
-            % {"remaining": slip.remaining, "amount": released},
+            _("Of this freeze %(remaining)s %(currency)s are left; %(amount)s cannot be released.")
+            % {
+                "remaining": format_amount(slip.remaining, account.currency),
+                "amount": format_amount(released, account.currency),
+                "currency": account.currency,
+            },
             {"remaining": slip.remaining, "amount": released},
         )
     if released:

@@ -201,7 +201,7 @@ def _call(
 ) -> tuple[str, int, str]:
     # An instruction may be refused after the key was taken; the savepoint gives the key back.
     savepoint: Any = transaction.atomic() if instruction else nullcontext()
-    with guard_errors(), savepoint, connection.cursor() as cursor:
+    with guard_errors(posting.currency), savepoint, connection.cursor() as cursor:
         cursor.execute(
             "SELECT * FROM accounts_post(%s::date, %s, %s, %s, %s::date, %s, %s, %s, %s, %s::text[], %s::text[],"
             " %s::text[], %s::text[], %s::bigint[], %s)",

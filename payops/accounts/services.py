@@ -45,6 +45,7 @@ __all__ = [
     "chart_apply",
     "chart_load",
     "chart_propose",
+    "classification_load",
     "close_day",
     "day_cut_off",
     "day_open",

@@ -110,7 +110,7 @@ USER_KEYS = (
 
 
 def seed_ledger() -> dict[str, Upserted]:
-    """Chart of accounts, posting rules and the institution's own accounts, as they come with payops; repeatable."""
+    """Chart, posting rules, classification and the institution's own accounts, as they come with payops; repeatable."""
 
     def subjects() -> dict[str, tuple[str, str]]:
         return {code: (name, name_zh) for code, name, name_zh in Subject.objects.values_list("code", "name", "name_zh")}
@@ -121,6 +121,7 @@ def seed_ledger() -> dict[str, Upserted]:
     before, rules_before = subjects(), rules()
     ledger.chart_load()
     ledger.posting_rules_load()
+    ledger.classification_load()
     ledger.open_institution_accounts()
     after, rules_after = subjects(), rules()
     return {

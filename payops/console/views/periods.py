@@ -337,8 +337,13 @@ class MappingForm(RangeForm):
 @view("ledger.view")
 def mapped_report(request: HttpRequest) -> HttpResponseBase:
     """A report that is nothing but a mapping of codes; below each line stands what it is made of."""
+    names = classification.mapped_reports()
+    if not names:
+        empty = _("No mapped report is set up. Load the classification.")
+        context = {"tables": [Table([], [], empty=empty)]}
+        return page(request, "console/detail.html", context, title=_("Mapped reports"))
     data = range_data(request, days=1)
-    data.setdefault("mapping", next(iter(classification.mapped_reports()), ""))
+    data.setdefault("mapping", names[0])
     form = MappingForm(data)
     tables: list[Table] = []
     buttons: list[Button] = []

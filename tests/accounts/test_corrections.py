@@ -28,7 +28,8 @@ from payops.core.errors import PayopsError
 from payops.core.ids import day_of
 from tests.accounts.conftest import MONDAY, OWNERS, TUESDAY, set_up_ledger
 from tests.accounts.documents import approve, line, lines_of, move, next_day
-from tests.accounts.test_guards import refused, run
+from tests.accounts.test_guards import VOUCHER as HEAD
+from tests.accounts.test_guards import header, key, refused, run
 
 A, B, C = "220201-M-A", "220201-M-B", "220202-M-A"
 CHANNEL = "300101-wx"
@@ -227,6 +228,15 @@ def test_what_does_not_make_a_correction_is_refused(
 ) -> None:
     ids = [line(wrong, A).pk] if entries else []
     assert code_of(lambda: plan_one_sided(voucher_id=wrong.pk, entry_ids=ids, right=right)) == code
+
+
+def test_an_unfinished_voucher_is_not_corrected(ledger: dt.date) -> None:
+    key()
+    header()
+    assert (
+        code_of(lambda: plan_one_sided(voucher_id=HEAD, entry_ids=[HEAD + 1], right=[RightLine(B, 100)]))
+        == "corrections.unfinished"
+    )
 
 
 def test_a_closed_account_is_no_right_account(wrong: Voucher, alice: Any) -> None:

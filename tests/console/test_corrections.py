@@ -215,3 +215,14 @@ def test_the_open_day_is_wiped_not_corrected(books: Books, read: Read) -> None:
     assert voucher is not None
     assert "Same-day wipe" in read("bob", "correction_new", voucher=voucher.pk)
     assert documents.open_day() > TUE
+
+
+def test_the_lists_cost_the_same_however_many_rows(books: Books, django_assert_max_num_queries: Any) -> None:
+    client = books.client("carol")
+    for day in (MON, TUE):
+        documents.correction(documents.payment(day))
+    documents.batch()
+    for name in ("correction_list", "manual_voucher_list"):
+        client.get(address(name))
+        with django_assert_max_num_queries(8):
+            client.get(address(name))

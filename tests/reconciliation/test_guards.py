@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import pytest
 from django.db import IntegrityError, connection, transaction
 
+from payops.reconciliation.funds import funds_check
 from payops.reconciliation.models import OpenItem, ReconRun, RunVoucher
 from tests.reconciliation.builders import MON, TUE, Town, line, pay
 
@@ -76,18 +79,51 @@ def test_a_day_has_one_current_run(busy: Town) -> None:
 
 
 def test_only_a_complete_run_is_current(busy: Town) -> None:
-    statement = "UPDATE reconciliation_reconrun SET state = 'failed' WHERE is_current"
-    assert refused(statement) == "recon_run_current_is_complete"
+    run = ReconRun.objects.get(is_current=True, channel_date=TUE)
+    run.pk, run.run_no, run.state = None, 9, "running"
+    with pytest.raises(IntegrityError, match="recon_run_current_is_complete"), transaction.atomic():
+        run.save(force_insert=True)
 
 
 def test_a_run_number_is_used_once(busy: Town) -> None:
-    statement = "UPDATE reconciliation_reconrun SET run_no = 1 WHERE channel_date = %s"
-    assert refused(statement, MON) == "recon_run_number"
+    run = ReconRun.objects.get(is_current=True, channel_date=MON)
+    run.pk, run.is_current = None, False
+    with pytest.raises(IntegrityError, match="recon_run_number"), transaction.atomic():
+        run.save(force_insert=True)
 
 
-def test_a_run_with_results_is_never_removed(busy: Town) -> None:
-    assert "run_id" in refused("DELETE FROM reconciliation_reconrun; SET CONSTRAINTS ALL IMMEDIATE")
-    assert ReconRun.objects.count() == 3
+@pytest.mark.parametrize(
+    "table", ["reconrun", "reconresult", "runvoucher", "openitem", "channelreceipt", "receiptdifference"]
+)
+@pytest.mark.parametrize("statement", ["DELETE FROM {}", "TRUNCATE {} CASCADE"])
+def test_what_runs_found_and_booked_is_never_removed(busy: Town, table: str, statement: str) -> None:
+    check_receipt(busy)
+    with pytest.raises(IntegrityError, match="refused"), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        cursor.execute(statement.format(f"reconciliation_{table}"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "reconrun SET results = '{}'",
+        "reconrun SET state = 'failed', is_current = false",
+        "reconrun SET file_id = file_id + 1",
+        "reconresult SET d = d + 1",
+        "runvoucher SET amounts = '{}'",
+        "runvoucher SET voucher_id = NULL",
+        "receiptdifference SET amount = amount + 1",
+    ],
+)
+def test_what_a_run_found_and_booked_never_changes(busy: Town, change: str) -> None:
+    check_receipt(busy)
+    with pytest.raises(IntegrityError, match="never change"), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(f"UPDATE reconciliation_{change}")
+
+
+def check_receipt(town: Town) -> None:
+    """Money that did not come: a receipt difference is booked."""
+    funds_check(day=town.seen[-1].channel_date + dt.timedelta(days=7))
 
 
 def test_a_run_voucher_is_posted_once_whatever_asks(busy: Town) -> None:

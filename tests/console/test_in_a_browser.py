@@ -10,11 +10,15 @@ from typing import Any
 import pytest
 from django.urls import get_resolver, reverse
 
+from payops.accounts.models import CorrectedEntry, Correction
+from payops.core.formatting import money
 from payops.dayend.sample.generator import generate
 from payops.discrepancies.choices import CaseState
 from payops.discrepancies.models import CaseAction, Discrepancy
 from payops.discrepancies.rules import allowed_actions
+from payops.orders.models import Transaction
 from payops.statements.models import Statement
+from tests.console import documents
 from tests.dayend.days import MON, SMALL, SampleDays, bank_at
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.django_db(transaction=True)]
@@ -144,3 +148,47 @@ def test_ticking_cases_wakes_the_bulk_form_and_counts(
     boxes.nth(1).check()
     assert page.locator("[data-bulk-count]").inner_text() == "2"
     assert button.is_enabled()
+
+
+def test_a_next_day_correction_from_the_transactions_number_to_the_booked_voucher(
+    days: SampleDays, live_server: Any, page: Any, log_in: Callable[[str], None], complaints: list[str]
+) -> None:
+    wrong = documents.payment(MON)
+    credit, right = documents.credit(wrong), documents.other_merchant(wrong)
+    page.on("dialog", lambda dialog: dialog.accept())
+
+    log_in("alice")
+    page.get_by_role("link", name="Corrections", exact=True).click()
+    page.get_by_role("link", name="Correct a voucher").click()
+    page.get_by_label("Which voucher is wrong?").fill(Transaction.objects.get(pk=wrong.source_id).transaction_no)
+    page.get_by_role("button", name="Find", exact=True).click()
+    debit_box, credit_box = page.locator("[data-wrong]").nth(0), page.locator("[data-wrong]").nth(1)
+    credit_box.check()
+    assert debit_box.is_disabled()
+    account = page.locator("[data-account]").first
+    account.press_sequentially(f"2202.01 {right.owner_no}")
+    page.locator(f'#account-suggestions option[value="{right.account_no}"]').wait_for(state="attached")
+    account.fill(right.account_no)
+    amount = page.locator("[data-right]").first
+    assert amount.input_value() == money(credit.amount, credit.currency)
+    amount.fill("0.01")
+    assert page.locator('[data-total="difference"]').inner_text() == money(credit.amount - 1, credit.currency)
+    page.get_by_role("button", name="Add a line").click()
+    assert page.locator("[data-row]").count() == 4
+    amount.fill(money(credit.amount, credit.currency))
+    assert page.locator('[data-total="difference"]').inner_text() == "0.00"
+    page.get_by_label("Why is it wrong?").fill("The other merchant's sale.")
+    page.get_by_role("button", name="Show what will be booked").click()
+    page.get_by_text("books it where it belongs").wait_for()
+    page.get_by_role("button", name="Propose it").click()
+    page.get_by_text("another person decides").wait_for()
+
+    log_in("bob")
+    page.get_by_role("link", name="Approvals", exact=False).first.click()
+    page.get_by_role("link", name="Next-day correction").first.click()
+    page.get_by_role("button", name="Approve").click()
+    page.get_by_text("is approved and done").wait_for()
+    made = Correction.objects.get()
+    assert (made.kind, made.state) == ("next_day", "booked")
+    assert CorrectedEntry.objects.get().entry_id == credit.pk
+    assert complaints == []

@@ -15,6 +15,15 @@ class FileState(models.TextChoices):
     SUPERSEDED = "superseded", _("Superseded")
 
 
+class BillType(models.TextChoices):
+    """What the lines of a file are to the books; the values are those of `channels.formats`. A run takes trades."""
+
+    TRADE = "trade", pgettext_lazy("bill file", "Trades")
+    ERRORS = "errors", pgettext_lazy("bill file", "Disputes and adjustments")
+    BRAND_FEE = "brand_fee", pgettext_lazy("bill file", "Brand fees")
+    ACCOUNT_LOG = "account_log", pgettext_lazy("bill file", "Account log")
+
+
 class CostMode(models.TextChoices):
     """Whether the channel keeps its cost back from the settlement or bills it separately."""
 

@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 from simple_history.models import HistoricalRecords
 
@@ -11,6 +11,7 @@ from payops.channels.choices import (
     BankAccountKind,
     BankLineKind,
     BankLineState,
+    BillType,
     CostMode,
     FileState,
     RefundDate,
@@ -106,13 +107,18 @@ class ChannelContract(models.Model):
 class BillFile(models.Model):
     """A file as received for one contract and channel day, kept with its digest; a later one is version n+1.
 
-    Its lines are the id range (first_line_id … last_line_id) of BillLine. At most one file of a contract, day and
-    batch is accepted at a time (partial unique index).
+    Its lines are the id range (first_line_id … last_line_id) of BillLine. At most one file of a contract, day, batch
+    and type is accepted at a time (partial unique index): an account log never takes the place of the bill. What a
+    file is (contract, day, batch, type, version, bytes) never changes (trigger).
     """
 
     contract = models.ForeignKey(ChannelContract, on_delete=models.PROTECT, related_name="files")
     channel_date = models.DateField(_("channel date"))
     batch = models.PositiveSmallIntegerField(_("batch"), default=1)
+    bill_type = models.CharField(_("type"), max_length=12, choices=BillType.choices, default=BillType.TRADE)
+    bill_format = models.CharField(
+        _("format"), max_length=30, blank=True, help_text=_("Read as; empty for the bill format of the contract.")
+    )
     version = models.PositiveSmallIntegerField(_("version"))
     state = models.CharField(_("state"), max_length=10, choices=FileState.choices, default=FileState.RECEIVED)
     original_name = models.CharField(_("file name"), max_length=200)
@@ -136,15 +142,17 @@ class BillFile(models.Model):
         verbose_name = _("bill file")
         verbose_name_plural = _("bill files")
         constraints = [
-            models.UniqueConstraint(fields=["contract", "channel_date", "batch", "version"], name="bill_file_version"),
+            models.UniqueConstraint(
+                fields=["contract", "channel_date", "batch", "bill_type", "version"], name="bill_file_version"
+            ),
             # A rejected file may be sent again (the rejection may have been ours); anything else is a duplicate.
             models.UniqueConstraint(
-                fields=["contract", "channel_date", "batch", "sha256"],
+                fields=["contract", "channel_date", "batch", "bill_type", "sha256"],
                 condition=~Q(state="rejected"),
                 name="bill_file_digest_once",
             ),
             models.UniqueConstraint(
-                fields=["contract", "channel_date", "batch"],
+                fields=["contract", "channel_date", "batch", "bill_type"],
                 condition=Q(state="accepted"),
                 name="bill_file_one_accepted",
             ),
@@ -153,6 +161,11 @@ class BillFile(models.Model):
 
     def __str__(self) -> str:
         return f"{self.contract_id} {self.channel_date} v{self.version}"
+
+    @property
+    def format_code(self) -> str:
+        """The format the file is read with."""
+        return self.bill_format or self.contract.bill_format
 
 
 class BillLine(DayPartitionedModel):
@@ -195,6 +208,44 @@ class BillLine(DayPartitionedModel):
     def line_no(self) -> int:
         """Line number within its file."""
         return self.pk % 10**8
+
+
+class BankStatement(models.Model):
+    """One statement of the bank over one of our accounts, as it proved itself when it was loaded. Append-only.
+
+    Its entries are bank lines. opening + credits − debits = closing (CHECK), in minor units; credits and debits are the
+    sums of the booked entries, both without sign. `number` is the bank's own; `sequence` its numeric part, which has no
+    gaps within a year.
+    """
+
+    bank_account = models.ForeignKey(BankAccount, on_delete=models.PROTECT, related_name="statements")
+    statement_date = models.DateField(_("statement date"))
+    number = models.CharField(_("statement number"), max_length=40)
+    sequence = models.PositiveIntegerField(_("sequence"), null=True, blank=True)
+    opening = models.BigIntegerField(_("opening balance (minor units)"))
+    credits = models.BigIntegerField(_("credits (minor units)"))
+    debits = models.BigIntegerField(_("debits (minor units)"))
+    closing = models.BigIntegerField(_("closing balance (minor units)"))
+    currency = models.CharField(_("currency"), max_length=3)
+    entry_count = models.PositiveIntegerField(_("entries"))
+    pending = models.JSONField(_("entries announced, not booked"), default=list, blank=True)
+    sha256 = models.CharField(_("SHA-256"), max_length=64)
+    loaded_at = models.DateTimeField(_("loaded at"), auto_now_add=True)
+
+    class Meta:
+        ordering = ["-statement_date", "-id"]
+        verbose_name = _("bank statement")
+        verbose_name_plural = _("bank statements")
+        constraints = [
+            models.UniqueConstraint(fields=["bank_account", "statement_date", "number"], name="bank_statement_once"),
+            models.CheckConstraint(
+                condition=Q(closing=F("opening") + F("credits") - F("debits")), name="bank_statement_adds_up"
+            ),
+            models.CheckConstraint(condition=Q(credits__gte=0, debits__gte=0), name="bank_statement_unsigned"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.bank_account_id} {self.statement_date} {self.number}"
 
 
 class BankLine(models.Model):

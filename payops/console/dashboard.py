@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from payops.accounts.selectors import customers_money_guard
 from payops.approvals.selectors import pending_for
-from payops.channels.choices import BankLineState, FileState
+from payops.channels.choices import BankLineState, BillType, FileState
 from payops.channels.models import BankLine, BillFile, ChannelContract
 from payops.console import cells
 from payops.console.cells import Cell, Column, Table, link
@@ -103,7 +103,7 @@ def files_missing(today: dt.date) -> list[str]:
     """Channel days that are closed and have no accepted bill, as "WECHAT 2026-11-18", the oldest first."""
     days = [day.day for day in day_rows(today) if day.started]
     accepted = set(
-        BillFile.objects.filter(channel_date__in=days, state=FileState.ACCEPTED).values_list(
+        BillFile.objects.filter(channel_date__in=days, state=FileState.ACCEPTED, bill_type=BillType.TRADE).values_list(
             "contract__code", "channel_date"
         )
     )
@@ -146,7 +146,8 @@ def channel_table(today: dt.date) -> Table:
     """Each channel day from bill to balance check; every cell leads to what it speaks of."""
     first = today - dt.timedelta(days=DAYS_SHOWN)
     contracts = list(ChannelContract.objects.filter(active=True).order_by("code"))
-    files = _latest(BillFile.objects.filter(channel_date__gte=first).order_by("id"), "channel_date")
+    bills = BillFile.objects.filter(channel_date__gte=first, bill_type=BillType.TRADE)
+    files = _latest(bills.order_by("id"), "channel_date")
     runs = _latest(ReconRun.objects.filter(channel_date__gte=first, is_current=True), "channel_date")
     receipts = _latest(ChannelReceipt.objects.filter(channel_date__gte=first), "channel_date")
     cleared = _latest(ClearedDay.objects.filter(own_date__gte=first), "own_date")

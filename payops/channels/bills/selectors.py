@@ -7,7 +7,7 @@ from typing import Final
 
 from django.utils.translation import gettext as _
 
-from payops.channels.choices import FileState
+from payops.channels.choices import BillType, FileState
 from payops.channels.formats import Expectation, Source, raw_line
 from payops.channels.models import BillFile, BillLine, ChannelContract
 from payops.core.errors import PayopsError
@@ -32,9 +32,13 @@ def contract_by_code(code: str) -> ChannelContract:
     return contract
 
 
-def accepted_file(contract: ChannelContract, day: dt.date, batch: int = 1) -> BillFile | None:
-    """The file a run of this channel day works on, None until one is accepted."""
-    return BillFile.objects.filter(contract=contract, channel_date=day, batch=batch, state=FileState.ACCEPTED).first()
+def accepted_file(
+    contract: ChannelContract, day: dt.date, batch: int = 1, *, bill_type: str = BillType.TRADE
+) -> BillFile | None:
+    """The file of a type that stands for this channel day, None until one is accepted; a run works on the trades."""
+    return BillFile.objects.filter(
+        contract=contract, channel_date=day, batch=batch, bill_type=bill_type, state=FileState.ACCEPTED
+    ).first()
 
 
 def line_range(bill_file: BillFile) -> tuple[int, int]:
@@ -70,6 +74,4 @@ def source_of(bill_file: BillFile) -> Source:
 def bill_line_raw(line: BillLine) -> str:
     """The line as the channel wrote it, payers and cards masked."""
     bill_file = file_of_line(line.pk)
-    return raw_line(
-        source_of(bill_file), expectation_of(bill_file), line.line_no, format_code=bill_file.contract.bill_format
-    )
+    return raw_line(source_of(bill_file), expectation_of(bill_file), line.line_no, format_code=bill_file.format_code)

@@ -16,7 +16,18 @@ from django.utils.translation import gettext as _
 
 from payops.channels.bills.selectors import FILE_STEP, expectation_of, line_range, source_of
 from payops.channels.choices import FileState
-from payops.channels.formats import BILL_COPY_COLUMNS, FormatError, KindSums, Limits, Reader, Source, get_format, unwrap
+from payops.channels.formats import (
+    BILL_COPY_COLUMNS,
+    Format,
+    FormatError,
+    KindSums,
+    Limits,
+    Reader,
+    Source,
+    detect_all,
+    get_format,
+    unwrap,
+)
 from payops.channels.models import BillFile, BillLine, ChannelContract
 from payops.core import audit
 from payops.core.copying import copy_text
@@ -26,7 +37,7 @@ from payops.core.locks import xact_lock
 from payops.core.models import JobRun
 from payops.core.partitions import ensure_day, own_partition, own_partition_name, partition_name
 from payops.core.sql import quote_table
-from payops.core.storage import keep
+from payops.core.storage import Stored, full_path, keep
 
 LOCK: Final = "channels.bill"
 PARSE_JOB: Final = "channels.bill_parse"
@@ -57,39 +68,78 @@ def bill_receive(
     user: str = "",
     batch: int = 1,
 ) -> BillFile:
-    """Keep a file as received and register it for its contract and channel day; nothing is read from it yet.
+    """Keep a file as received and register it for its contract and channel day; no line is read from it yet.
 
     A file whose bytes are registered already for the day is recognised by its digest: the existing row comes back with
     `duplicate` True. Otherwise it becomes version n + 1. A rejected file may be sent again.
+
+    What the file is, its content says: an account log or an error file of the contract's channel is registered as such
+    and never as a version of the bill. An archive that holds several of them is registered once for each; the bill, or
+    else the first of them, comes back with the others in `companions`.
     """
     name = Path(name or (stream if not hasattr(stream, "read") else "bill")).name  # type: ignore[arg-type]
     stored = keep(stream, name=name)
+    formats = _formats_in(contract, Source.of(full_path(stored.path), name))
     with transaction.atomic():
         xact_lock(LOCK, f"{contract.pk}/{channel_date}/{batch}")
-        files = BillFile.objects.filter(contract=contract, channel_date=channel_date, batch=batch)
-        existing = files.filter(sha256=stored.sha256).exclude(state=FileState.REJECTED).first()
-        if existing is not None:
-            existing.duplicate = True
-            return existing
-        bill_file = BillFile.objects.create(
-            contract=contract,
-            channel_date=channel_date,
-            batch=batch,
-            version=(files.aggregate(last=Max("version"))["last"] or 0) + 1,
-            original_name=name[-200:],
-            stored_path=stored.path,
-            sha256=stored.sha256,
-            size=stored.size,
-            source=source,
-            received_by=str(user),
-        )
-        audit.record(
-            username=str(user) or "system",
-            action="channels.bill_received",
-            object_kind="channels.billfile",
-            object_id=bill_file.pk,
-            detail={"contract": contract.code, "day": channel_date.isoformat(), "sha256": stored.sha256},
-        )
+        received = [
+            _register(contract, channel_date, batch, fmt, stored, name=name[-200:], source=source, user=str(user))
+            for fmt in formats
+        ]
+    bill_file, *companions = received
+    bill_file.companions = companions
+    return bill_file
+
+
+def _formats_in(contract: ChannelContract, source: Source) -> list[Format]:
+    """The contract's own format and those of other types beside it; only the latter when the file is all theirs."""
+    own = get_format(contract.bill_format)
+    try:
+        found = detect_all(source)
+    except FormatError:
+        return [own]  # damaged; reading it says what is wrong
+    beside = [fmt for fmt in found if fmt.family == own.family and fmt.bill_type != own.bill_type]
+    return beside if beside and len(beside) == len(found) else [own, *beside]
+
+
+def _register(
+    contract: ChannelContract,
+    channel_date: dt.date,
+    batch: int,
+    fmt: Format,
+    stored: Stored,
+    *,
+    name: str,
+    source: str,
+    user: str,
+) -> BillFile:
+    bill_type = fmt.bill_type.value
+    files = BillFile.objects.filter(contract=contract, channel_date=channel_date, batch=batch, bill_type=bill_type)
+    existing = files.filter(sha256=stored.sha256).exclude(state=FileState.REJECTED).first()
+    if existing is not None:
+        existing.duplicate = True
+        return existing
+    bill_file = BillFile.objects.create(
+        contract=contract,
+        channel_date=channel_date,
+        batch=batch,
+        bill_type=bill_type,
+        bill_format=fmt.code,
+        version=(files.aggregate(last=Max("version"))["last"] or 0) + 1,
+        original_name=name,
+        stored_path=stored.path,
+        sha256=stored.sha256,
+        size=stored.size,
+        source=source,
+        received_by=user,
+    )
+    audit.record(
+        username=user or "system",
+        action="channels.bill_received",
+        object_kind="channels.billfile",
+        object_id=bill_file.pk,
+        detail={"contract": contract.code, "day": channel_date.isoformat(), "sha256": stored.sha256},
+    )
     bill_file.duplicate = False
     return bill_file
 
@@ -104,7 +154,10 @@ def bill_load(
     user: str = "",
     batch: int = 1,
 ) -> BillFile:
-    """`bill_receive` and `bill_parse` in one; look at `state`, `error_message` and `duplicate` of what comes back."""
+    """`bill_receive` and `bill_parse` in one, companions included.
+
+    Look at `state`, `error_message`, `duplicate` and `companions` of what comes back.
+    """
     bill_file = bill_receive(
         contract=contract,
         channel_date=channel_date,
@@ -114,13 +167,29 @@ def bill_load(
         user=user,
         batch=batch,
     )
-    parsed = bill_parse(bill_file.pk)
-    parsed.duplicate = bill_file.duplicate
+    parsed, *companions = [_parsed(received) for received in (bill_file, *bill_file.companions)]
+    parsed.companions = companions
+    return parsed
+
+
+def _parsed(received: BillFile) -> BillFile:
+    parsed = bill_parse(received.pk)
+    parsed.duplicate = received.duplicate
     return parsed
 
 
 def bill_enqueue(bill_file: BillFile, *, user: str = "") -> JobRun:
-    """Have a received file read by a worker (`bill_parse`); once per file, whoever asks."""
+    """Have a received file read by a worker (`bill_parse`), and what came in the same archive; once per file."""
+    together = BillFile.objects.filter(
+        contract_id=bill_file.contract_id, channel_date=bill_file.channel_date, batch=bill_file.batch,
+        sha256=bill_file.sha256, state=FileState.RECEIVED,
+    ).exclude(pk=bill_file.pk)  # fmt: skip
+    for companion in together:
+        _enqueue(companion, user)
+    return _enqueue(bill_file, user)
+
+
+def _enqueue(bill_file: BillFile, user: str) -> JobRun:
     return enqueue(
         PARSE_JOB,
         {"bill_file_id": bill_file.pk},
@@ -172,15 +241,14 @@ def _reject(bill_file: BillFile, code: str, message: str) -> None:
 
 
 def _load_lines(bill_file: BillFile) -> Reader:
-    contract = bill_file.contract
     source = source_of(bill_file)
     limits = Limits(max_bytes=settings.PAYOPS_MAX_UNPACKED_BYTES)
     big = _has_many_lines(source, limits)
-    reader = get_format(contract.bill_format).open(source, expectation_of(bill_file))
+    reader = get_format(bill_file.format_code).open(source, expectation_of(bill_file))
     bill_file.day_file_no = _next_number(bill_file.channel_date, big=big)
     lo, hi = line_range(bill_file)
     ensure_day(bill_file.channel_date, only=[BillLine])
-    chunks = _bounded(reader, reader.copy_chunks(lo, contract.pk))
+    chunks = _bounded(reader, reader.copy_chunks(lo, bill_file.contract_id))
     if big:
         # Many lines would fill the reader's memory of keys for nothing: all of them are compared once they are stored.
         reader.leave_repeats()
@@ -300,6 +368,8 @@ def _take_figures(bill_file: BillFile, reader: Reader) -> None:
     if others:
         totals["other_currencies"] = others
     totals["control"] = [{"name": name, **figures} for name, figures in reader.totals.as_dict().items()]
+    if reader.warnings:
+        totals["warnings"] = reader.warnings
     bill_file.totals = totals
 
 
@@ -338,6 +408,7 @@ def _accepted(bill_file: BillFile) -> BillFile | None:
             contract_id=bill_file.contract_id,
             channel_date=bill_file.channel_date,
             batch=bill_file.batch,
+            bill_type=bill_file.bill_type,
             state=FileState.ACCEPTED,
         )
         .exclude(pk=bill_file.pk)
@@ -376,7 +447,7 @@ def _release(bill_file_id: int, *, user: str, action: str, with_bad_lines: bool)
             )
         newest = BillFile.objects.filter(
             contract_id=bill_file.contract_id, channel_date=bill_file.channel_date, batch=bill_file.batch,
-            state=FileState.ACCEPTED, version__gt=bill_file.version,
+            bill_type=bill_file.bill_type, state=FileState.ACCEPTED, version__gt=bill_file.version,
         )  # fmt: skip
         if newest.exists():
             raise PayopsError(

@@ -50,13 +50,16 @@ class Command(BaseCommand):
         if options["json"]:
             self.stdout.write(json.dumps(as_json(bill_file), ensure_ascii=False))
         else:
-            self.stdout.write(
-                f"{bill_file.original_name}: {bill_file.state}, version {bill_file.version},"
-                f" {bill_file.line_count} lines" + (", received before" if bill_file.duplicate else "")
-            )
-        if bill_file.error_message:
-            self.stderr.write(bill_file.error_message)
-        code = EXIT_CODES.get(FileState(bill_file.state), 1)
+            for file in (bill_file, *bill_file.companions):
+                self.stdout.write(
+                    f"{file.original_name}: {file.get_bill_type_display()}, {file.state}, version {file.version},"
+                    f" {file.line_count} lines" + (", received before" if file.duplicate else "")
+                )
+        for file in (bill_file, *bill_file.companions):
+            if file.error_message:
+                self.stderr.write(file.error_message)
+        codes = {EXIT_CODES.get(FileState(file.state), 1) for file in (bill_file, *bill_file.companions)}
+        code = 1 if 1 in codes else max(codes)
         if code:
             sys.exit(code)
 
@@ -68,6 +71,7 @@ def as_json(bill_file: BillFile) -> dict[str, Any]:
         "channel": bill_file.contract.code,
         "date": bill_file.channel_date.isoformat(),
         "batch": bill_file.batch,
+        "type": bill_file.bill_type,
         "version": bill_file.version,
         "state": bill_file.state,
         "duplicate": bill_file.duplicate,
@@ -76,5 +80,6 @@ def as_json(bill_file: BillFile) -> dict[str, Any]:
         "proven": bill_file.proven,
         "totals": bill_file.totals,
         "bad_lines": bill_file.bad_lines,
+        "companions": [as_json(companion) for companion in getattr(bill_file, "companions", ())],
         "error": {"code": bill_file.error_code, "message": bill_file.error_message} if bill_file.error_code else None,
     }

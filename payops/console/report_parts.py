@@ -112,6 +112,6 @@ def file_buttons(request: HttpRequest, report: str, **query: Any) -> list[Button
         Button("XLSX", link("report_file", report, "xlsx", **query)),
     ]
     if request.user.may("reports.export"):
-        fields = {"report": report, "form": "csv", **{name: value for name, value in query.items() if value}}
-        buttons.append(Button(_("CSV in the background"), link("report_export"), post=True, fields=fields))
+        # Asked for on the page of exports: the pages of the ledger hold no button that sends anything.
+        buttons.append(Button(_("In the background"), link("report_list", report=report, **query)))
     return buttons

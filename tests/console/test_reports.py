@@ -283,7 +283,20 @@ def test_an_export_of_nonsense_is_refused_and_not_queued(books: Books, values: d
 def test_the_auditor_is_not_offered_what_she_may_not_do(read: Read) -> None:
     assert address("report_export") in read("alice", "report_list")
     assert address("report_export") not in read("carol", "report_list")
-    assert address("report_export") not in read("carol", "daily_sheet", day=MON)
+    query = {"report": "daily_sheet", "day": MON}
+    assert address("report_list", **query).replace("&", "&amp;") in read("alice", "daily_sheet", day=MON)
+    assert address("report_list", **query).replace("&", "&amp;") not in read("carol", "daily_sheet", day=MON)
+
+
+def test_a_report_is_asked_for_with_what_its_page_showed(books: Books) -> None:
+    account = busiest("220201").account_no
+    query = {"report": "account_days", "account": account, "first": MON.isoformat(), "last": MON.isoformat()}
+    form = books.client("alice").get(address("report_list", **query)).context["form"]
+    values = {name: field.initial or form.initial.get(name) for name, field in form.fields.items()}
+    books.client("alice").post(address("report_export"), {**values, "form": "xlsx"})
+    job = run_now(exports().first().pk)
+    assert (job.params["report"], job.params["query"]["account"]) == ("account_days", account)
+    assert job.result["file_name"] == f"account_days_{MON:%Y%m%d}_{MON:%Y%m%d}.xlsx"
 
 
 def test_every_report_is_on_the_list(books: Books) -> None:

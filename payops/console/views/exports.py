@@ -75,19 +75,48 @@ class JournalForm(forms.Form):
     last = forms.DateField(label=gettext_lazy("To"), widget=DATE)
 
 
+class ExportForm(forms.Form):
+    """One report as a file, with what it was asked on its page."""
+
+    report = forms.CharField(widget=forms.HiddenInput)
+    form = forms.ChoiceField(label=gettext_lazy("File"), choices=[("csv", "CSV"), ("xlsx", "XLSX")])
+
+    def __init__(self, *args: Any, query: dict[str, str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name, value in query.items():
+            self.fields[name] = forms.CharField(widget=forms.HiddenInput, initial=value)
+
+
 @view("reports.view")
 def report_list(request: HttpRequest) -> HttpResponseBase:
     """All reports of the ledger, and the files made from them."""
-    day = last_closed_day() or latest_day()
-    may = request.user.may("reports.export")
-    context = {
-        "form": JournalForm(initial={"first": day, "last": day, "report": JOURNAL}) if may else None,
+    context: dict[str, Any] = {
+        **(_asked_for(request) if request.user.may("reports.export") else {}),
         "form_url": link("report_export"),
-        "form_button": _("Make the journal"),
         "tables": [_report_table(), _export_table()],
         "reload_seconds": 3 if exports().filter(state__in=[JobState.QUEUED, JobState.RUNNING]).exists() else 0,
     }
     return page(request, "console/report_list.html", context, title=_("Reports and exports"))
+
+
+def _asked_for(request: HttpRequest) -> dict[str, Any]:
+    """The form of the report whose page one came from, else that of the journal."""
+    name = request.GET.get("report", "")
+    if name in REPORTS:
+        query = {each: request.GET[each] for each in REPORTS[name].needs if request.GET.get(each)}
+        return {
+            "form": ExportForm(initial={"report": name}, query=query),
+            "form_title": REPORTS[name].title,
+            "form_lead": " · ".join(query.values()),
+            "form_button": _("Make the file"),
+        }
+    day = last_closed_day() or latest_day()
+    return {
+        "form": JournalForm(initial={"first": day, "last": day, "report": JOURNAL}),
+        "form_title": _("Journal for plain-text accounting"),
+        "form_lead": _("Another program recomputes every balance from it."),
+        "form_button": _("Make the journal"),
+    }
 
 
 def _report_table() -> Table:

@@ -67,6 +67,7 @@ NAVIGATION: tuple[Group, ...] = (
         _("Ledger"),
         (
             Item(_("Trial balance"), "trial_balance", "summarize", "ledger.view"),
+            Item(_("Chart"), "chart", "account_tree", "ledger.view", ("chart", "owner")),
             Item(_("Accounts"), "account_list", "menu_book", "ledger.view", ("account",)),
             Item(_("Vouchers"), "voucher_list", "book_2", "ledger.view", ("voucher",)),
             Item(_("Corrections"), "correction_list", "edit_note", "ledger.view", ("correction",)),
@@ -80,7 +81,8 @@ NAVIGATION: tuple[Group, ...] = (
             Item(_("Accounting days"), "day_list", "event", "ledger.view", ("day",)),
             Item(_("Customers' money"), "money_guard", "shield", "ledger.view"),
             Item(_("Posting modes"), "posting_mode_list", "speed", "ledger.view", ("posting_mode",)),
-            Item(_("Posting rules"), "posting_rule_list", "rule", "ledger.view"),
+            Item(_("Posting rules"), "posting_rule_list", "rule", "ledger.view", ("posting_rule",)),
+            Item(_("Freezes"), "freeze_list", "lock", "ledger.view", ("freeze", "deduction")),
         ),
     ),
     Group(

@@ -10,7 +10,7 @@ from typing import Any
 from django.db.models import Model
 from django.utils.translation import gettext_lazy as _
 
-from payops.accounts.models import CorrectionVoucher, ManualVoucher
+from payops.accounts.models import CorrectionVoucher, DeductionPart, ManualVoucher
 from payops.channels.models import BankLine
 from payops.console import cells
 from payops.console.cells import Cell, link
@@ -30,6 +30,7 @@ SOURCE_LABELS: dict[str, Any] = {
     "clearing_item": _("Clearing item"),
     "payout": _("Payout"),
     "settlement_sheet": _("Settlement sheet"),
+    "deduction_part": _("Deduction"),
     "manual_voucher": _("Manual voucher"),
     "correction_voucher": _("Correction"),
 }
@@ -78,6 +79,12 @@ def _of_correction_voucher(row: CorrectionVoucher) -> tuple[str, str]:
     return row.correction.number, link("correction", row.correction_id)
 
 
+def _of_deduction_part(row: DeductionPart) -> tuple[str, str]:
+    deduction = row.deduction
+    url = link("freeze", deduction.freeze_id) if deduction.freeze_id else link("deduction_list")
+    return f"{deduction.source_kind} {deduction.source_id}", url
+
+
 _PAGES: dict[str, tuple[type[Model], tuple[str, ...], Callable[[Any], tuple[str, str]]]] = {
     "transaction": (Transaction, (), _of_transaction),
     "recon_run_voucher": (RunVoucher, ("run__contract",), _of_run_voucher),
@@ -87,6 +94,7 @@ _PAGES: dict[str, tuple[type[Model], tuple[str, ...], Callable[[Any], tuple[str,
     "clearing_item": (ClearingItem, ("merchant", "contract"), _of_clearing_item),
     "payout": (Payout, (), _of_payout),
     "settlement_sheet": (SettlementSheet, (), _of_sheet),
+    "deduction_part": (DeductionPart, ("deduction",), _of_deduction_part),
     "manual_voucher": (ManualVoucher, (), _of_manual_voucher),
     "correction_voucher": (CorrectionVoucher, ("correction",), _of_correction_voucher),
 }

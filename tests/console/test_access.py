@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from django.urls import get_resolver, reverse
 
-from payops.accounts.models import Account, ClassificationCode, Correction, ManualVoucher, PostingRule, Voucher
+from payops.accounts.models import Account, ClassificationCode, Correction, Freeze, ManualVoucher, PostingRule, Voucher
 from payops.approvals.models import ApprovalRequest
 from payops.channels.models import BankLine, BillFile, BillLine
 from payops.core.ids import id_range
@@ -19,13 +19,13 @@ from payops.core.jobs import run_now
 from payops.core.models import JobRun
 from payops.discrepancies.models import Discrepancy
 from payops.identity.roles import permissions_of
-from payops.merchants.models import Merchant
+from payops.merchants.models import CustomerFreeze, Merchant
 from payops.orders.models import Intake, Transaction
 from payops.reconciliation.models import ChannelReceipt, ReconRun
 from payops.settlement.models import BalanceCheck, ClearingItem, ClearingSheet, Payout, PayoutBatch, SettlementSheet
 from payops.statements.exports import export_request, exports
 from payops.statements.models import Statement
-from tests.console import documents
+from tests.console import configuration, documents
 from tests.console.conftest import CAST, MON, TUE, Books, read_out
 
 LO, HI = id_range(MON, TUE)
@@ -78,6 +78,12 @@ ARGUMENTS: dict[str, Callable[[], Any]] = {
     "report": lambda: "trial_balance",
     "form": lambda: "csv",
     "day": lambda: MON.isoformat(),
+    "file_format": lambda: "csv",
+    "owner_kind": lambda: "merchant",
+    "owner_no": lambda: Merchant.objects.order_by("pk").first().merchant_no,
+    "freeze_id": lambda: (Freeze.objects.first() or configuration.freeze()).pk,
+    "customer_freeze_id": lambda: (CustomerFreeze.objects.first() or configuration.customer_frozen()).pk,
+    "event": lambda: 101,
     "correction_id": lambda: (Correction.objects.first() or documents.correction()).pk,
     "manual_voucher_id": lambda: (ManualVoucher.objects.first() or documents.manual_voucher()).pk,
     "batch_no": lambda: (ManualVoucher.objects.exclude(batch_no="").first() or documents.batch()).batch_no,

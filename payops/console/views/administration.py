@@ -17,6 +17,8 @@ from payops.console.filters import AuditFilter, JobFilter, MerchantFilter
 from payops.console.lists import Button, list_page
 from payops.console.shell import action, page, view
 from payops.console.tables import case_table, job_columns, job_row, sheet_columns, sheet_row
+from payops.console.views.accounts_admin import owner_url
+from payops.console.views.restrictions import customer_freeze_table
 from payops.console.vouchers import subject_name
 from payops.console.words import coded
 from payops.core.choices import JobState
@@ -112,6 +114,12 @@ def merchant(request: HttpRequest, merchant_no: str) -> HttpResponseBase:
         _product_table(found),
         _bank_table(found),
     ]
+    may_propose = request.user.may("adjustments.propose")
+    freezes = customer_freeze_table(found.customer, may_propose=may_propose)
+    if freezes.rows:
+        tables.insert(0, freezes)
+    freeze_url = link("customer_freeze_new", found.merchant_no)
+    freeze_button = [Button(_("Freeze the customer"), freeze_url)] if may_propose else []
     context = {
         "parent_title": _("Merchants"),
         "parent_url": link("merchant_list"),
@@ -120,6 +128,8 @@ def merchant(request: HttpRequest, merchant_no: str) -> HttpResponseBase:
             Button(_("Transactions"), link("transaction_list", merchant=found.merchant_no)),
             Button(_("Clearing items"), link("clearing_item_list", merchant=found.merchant_no)),
             Button(_("Payouts"), link("payout_list", merchant=found.merchant_no)),
+            Button(_("Accounts"), owner_url("merchant", found.merchant_no)),
+            *freeze_button,
         ],
         "facts": facts,
         "tables": tables,
@@ -134,6 +144,7 @@ def _account_table(found: Merchant) -> Table:
             cells.text(f"{dotted(row.subject.code)} {subject_name(row.subject)}", link("account", row.pk)),
             cells.number(row.account_no),
             cells.text(row.currency),
+            cells.state(row, "status"),
             cells.money(row.balance, row.currency),
             cells.money(row.frozen, row.currency),
             cells.money(row.balance - row.frozen, row.currency),
@@ -144,6 +155,7 @@ def _account_table(found: Merchant) -> Table:
         Column(_("Subject")),
         Column(_("Account")),
         Column(_("Currency")),
+        Column(_("Status")),
         Column(_("Balance"), "c-amount"),
         Column(_("Frozen"), "c-amount"),
         Column(_("Available"), "c-amount"),

@@ -15,11 +15,10 @@ from django.utils.translation import gettext_lazy
 
 from payops.accounts import selectors as ledger
 from payops.accounts.chart import dotted
-from payops.accounts.choices import Event, OwnerKind, PostingMode, Side
+from payops.accounts.choices import AccountStatus, Event, OwnerKind, PostingMode, Side
 from payops.accounts.models import (
     Account,
     Entry,
-    Freeze,
     Voucher,
 )
 from payops.accounts.modes import in_force
@@ -40,6 +39,8 @@ from payops.console.report_parts import file_buttons
 from payops.console.shell import page, view
 from payops.console.sources import source_cells
 from payops.console.views import days, vouchers
+from payops.console.views.accounts_admin import owner_url, status_table
+from payops.console.views.freezes import slip_table
 from payops.console.vouchers import subject_name
 from payops.core.errors import PayopsError
 from payops.core.ids import day_of
@@ -186,20 +187,29 @@ def account(request: HttpRequest, account_id: int) -> HttpResponseBase:
     form, first, last = _period(request)
     totals = ledger_totals(found, first, last)
     pages = keyset(request, ledger_entries(found, first, last), descending=False)
-    freezes = list(found.freezes.filter(released_at__isnull=True))
     context = {
         "parent_title": _("Accounts"),
         "parent_url": link("account_list", subject=found.subject.code),
         "badges": [cells.state(found, "status")],
         "facts": _account_facts(found),
         "filters": form,
-        "buttons": _account_buttons(request, found, first, last),
+        "buttons": [*_account_buttons(request, found, first, last), *_configuring_buttons(request, found)],
         "summary": _period_summary(found, totals),
         "ledger": _ledger_table(found, first, totals.opening, pages.rows),
-        "tables": [_freeze_table(freezes, found.currency)] if freezes else [],
+        "tables": [table for table in (slip_table(found), status_table(found)) if table.rows],
         "pages": pages,
     }
     return page(request, "console/account.html", context, title=found.account_no)
+
+
+def _configuring_buttons(request: HttpRequest, found: Account) -> list[Button]:
+    buttons = [Button(_("Accounts of the owner"), owner_url(found.owner_kind, found.owner_no))]
+    if request.user.may("adjustments.propose") and found.status != AccountStatus.CLOSED:
+        buttons += [
+            Button(_("Place a freeze"), link("freeze_new", found.pk)),
+            Button(_("Change the status"), link("account_status", found.pk)),
+        ]
+    return buttons
 
 
 def _account_facts(found: Account) -> list[tuple[Any, Cell]]:
@@ -278,29 +288,6 @@ def _ledger_table(found: Account, first: dt.date, opening: int, entries: list[En
         Column(_("Balance"), "c-amount"),
     ]
     return Table(columns, rows, title=_("Entries"), empty=_("Nothing was booked on this account in the period."))
-
-
-def _freeze_table(freezes: list[Freeze], currency: str) -> Table:
-    rows = [
-        [
-            cells.number(freeze.pk),
-            cells.money(freeze.amount, currency),
-            cells.money(freeze.remaining, currency),
-            Cell(freeze.reason, css="c-wrap"),
-            cells.text(freeze.created_by),
-            cells.moment(freeze.created_at),
-        ]
-        for freeze in freezes
-    ]
-    columns = [
-        Column(_("Freeze")),
-        Column(_("Amount"), "c-amount"),
-        Column(_("Still frozen"), "c-amount"),
-        Column(_("Reason")),
-        Column(_("By")),
-        Column(_("Since")),
-    ]
-    return Table(columns, rows, title=_("Freezes in force"))
 
 
 urlpatterns = [

@@ -1,10 +1,10 @@
-"""Vouchers with their entries and sources, and the posting rules that make them."""
+"""Vouchers with their entries and sources."""
 
 from __future__ import annotations
 
 import datetime as dt
 
-from django.db.models import Max, QuerySet
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponseBase
 from django.urls import path
 from django.utils.translation import gettext as _
@@ -14,11 +14,7 @@ from payops.accounts.choices import Event, Side
 from payops.accounts.models import (
     Entry,
     PostingRule,
-    Subject,
     Voucher,
-)
-from payops.accounts.selectors import (
-    open_day,
 )
 from payops.console import cells
 from payops.console.cells import Cell, Column, Table, link
@@ -27,9 +23,7 @@ from payops.console.filters import VoucherFilter, day_query, latest_day
 from payops.console.lists import Button, list_page
 from payops.console.shell import page, view
 from payops.console.sources import source_cell, source_cells
-from payops.console.vouchers import account_cell, entries_of, subject_name
-from payops.console.words import word
-from payops.core.errors import PayopsError
+from payops.console.vouchers import account_cell, entries_of
 from payops.core.ids import day_of
 
 ONE_DAY = dt.timedelta(days=1)
@@ -182,109 +176,7 @@ def _siblings_table(found: Voucher) -> Table:
     return Table(columns, rows, title=_("Other vouchers of the same source"))
 
 
-@view("ledger.view")
-def posting_rule_list(request: HttpRequest) -> HttpResponseBase:
-    """What each event books today, in the version in force."""
-    try:
-        today = open_day()
-    except PayopsError:
-        today = latest_day()
-    active = PostingRule.objects.filter(state="active", effective_day__lte=today)
-    in_force = active.order_by("event", "-effective_day", "-version").distinct("event")
-    newest = dict(PostingRule.objects.order_by().values_list("event").annotate(newest=Max("version")))
-    rows = []
-    for rule in in_force:
-        later = newest[rule.event] > rule.version
-        rows.append(
-            [
-                cells.number(rule.event),
-                cells.text(rule.get_event_display(), link("posting_rule", rule.pk)),
-                Cell(_("version %d") % rule.version, note=_("a newer one waits") if later else ""),
-                cells.date(rule.effective_day if rule.effective_day.year > 2000 else None),
-                _side_cell(rule.lines, Side.DEBIT),
-                _side_cell(rule.lines, Side.CREDIT),
-            ]
-        )
-    columns = [
-        Column(_("Event code")),
-        Column(_("Event")),
-        Column(_("Version")),
-        Column(_("Effective from")),
-        Column(_("Debit")),
-        Column(_("Credit")),
-    ]
-    table = Table(columns, rows, empty=_("No posting rule has been loaded yet."))
-    return page(request, "console/detail.html", {"tables": [table]}, title=_("Posting rules"))
-
-
-def _side_cell(lines: list[dict[str, str]], side: str) -> Cell:
-    texts = [f"{line['subject']} {line['amount']}" for line in lines if line["side"] == side]
-    return cells.number(" · ".join(texts))
-
-
-@view("ledger.view")
-def posting_rule(request: HttpRequest, rule_id: int) -> HttpResponseBase:
-    """One version of a rule, and the other versions of its event."""
-    rule = PostingRule.objects.filter(pk=rule_id).first()
-    if rule is None:
-        raise Http404
-    names = {subject.code: subject for subject in Subject.objects.all()}
-    lines = [
-        [
-            cells.text(Side(line["side"]).label),
-            cells.number(line["subject"]),
-            cells.text(subject_name(names[code]) if (code := line["subject"].replace(".", "")) in names else ""),
-            cells.text(word(line["owner"])),
-            cells.number(line["amount"]),
-        ]
-        for line in rule.lines
-    ]
-    line_columns = [
-        Column(_("Side")),
-        Column(_("Subject")),
-        Column(_("Name")),
-        Column(_("Owner")),
-        Column(_("Amount")),
-    ]
-    versions = [
-        [
-            cells.text(_("version %d") % each.version, link("posting_rule", each.pk)),
-            cells.date(each.effective_day),
-            cells.state(each),
-            cells.text(each.created_by or "–"),
-            cells.moment(each.created_at),
-        ]
-        for each in PostingRule.objects.filter(event=rule.event).order_by("-version")
-    ]
-    version_columns = [
-        Column(_("Version")),
-        Column(_("Effective from")),
-        Column(_("State")),
-        Column(_("By")),
-        Column(_("Made at")),
-    ]
-    facts = [
-        (_("Event code"), cells.number(rule.event)),
-        (_("Summary text"), cells.text(rule.summary)),
-        (_("Version"), cells.text(rule.version)),
-        (_("Effective from"), cells.date(rule.effective_day)),
-        (_("Vouchers"), cells.text(_("of the latest day"), link("voucher_list", day=latest_day(), event=rule.event))),
-    ]
-    lines_table = Table(line_columns, lines, title=_("Lines"))
-    lines_table.note = _("A negative result swaps the side; a zero line is left out.")
-    context = {
-        "parent_title": _("Posting rules"),
-        "parent_url": link("posting_rule_list"),
-        "badges": [cells.state(rule)],
-        "facts": facts,
-        "tables": [lines_table, Table(version_columns, versions, title=_("Versions"))],
-    }
-    return page(request, "console/detail.html", context, title=rule.get_event_display())
-
-
 urlpatterns = [
     path("ledger/vouchers/", voucher_list, name="voucher_list"),
     path("ledger/vouchers/<int:voucher_id>/", voucher, name="voucher"),
-    path("ledger/posting-rules/", posting_rule_list, name="posting_rule_list"),
-    path("ledger/posting-rules/<int:rule_id>/", posting_rule, name="posting_rule"),
 ]

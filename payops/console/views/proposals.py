@@ -1,0 +1,47 @@
+"""Forms that propose something a second person decides: one way to show, check, refuse and thank."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils.translation import gettext as _
+
+from payops.approvals.models import ApprovalRequest
+from payops.console.cells import Table, link
+from payops.console.shell import page
+from payops.core.errors import PayopsError
+
+
+def proposal_page(
+    request: HttpRequest,
+    form: forms.Form,
+    propose: Callable[[dict[str, Any]], ApprovalRequest],
+    *,
+    title: Any,
+    parent: tuple[Any, str],
+    lead: Any = "",
+    tables: Sequence[Table] = (),
+) -> HttpResponse:
+    """The form, and on POST the proposal; a refusal of the service stays on the form with what was filled in."""
+    if request.method == "POST" and form.is_valid():
+        try:
+            proposed = propose(form.cleaned_data)
+        except PayopsError as error:
+            form.add_error(None, str(error))
+        else:
+            messages.success(request, _("Proposed as request #%d; another person decides.") % proposed.pk)
+            return redirect(link("approval", proposed.pk))
+    context = {
+        "form": form,
+        "form_button": _("Propose"),
+        "lead": lead,
+        "parent_title": parent[0],
+        "parent_url": parent[1],
+        "tables": list(tables),
+    }
+    return page(request, "console/form.html", context, title=title, status=400 if form.errors else 200)

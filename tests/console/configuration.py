@@ -1,0 +1,61 @@
+"""What pages about the ledger's configuration need to be shown: a freeze, a frozen customer, a deduction."""
+
+from __future__ import annotations
+
+from payops.accounts import services
+from payops.accounts.choices import Event
+from payops.accounts.models import Account, Deduction, Freeze
+from payops.accounts.selectors import open_day
+from payops.merchants.models import CustomerFreeze, Merchant
+from payops.merchants.restrictions import customer_freeze
+
+
+def settlement(position: int = 0) -> Account:
+    """The settlement account of one of the merchants."""
+    return Account.objects.filter(subject__code="220202").order_by("owner_no")[position]
+
+
+def freeze(amount: int = 12_345) -> Freeze:
+    """A court's slip, partly released."""
+    slip = services.freeze_place(
+        account=settlement(),
+        amount=amount,
+        reason="Order of the court",
+        source_kind="court_order",
+        source_id="(2026) 7",
+        created_by="alice",
+    )
+    return services.freeze_release(freeze=slip, amount=2_345, reason="Partly lifted", released_by="alice")
+
+
+def customer_frozen() -> CustomerFreeze:
+    """The first merchant's customer, frozen."""
+    merchant = Merchant.objects.select_related("customer").order_by("pk").first()
+    order, _accounts = customer_freeze(
+        customer=merchant.customer,
+        status="judicial",
+        reason="Order of the court",
+        document="(2026) 8",
+        placed_by="alice",
+    )
+    return order
+
+
+def deduction(amount: int = 10**9) -> Deduction:
+    """More than the merchant has: the rest waits on a slip."""
+    account = settlement()
+    return services.deduct(
+        account=account,
+        amount=amount,
+        event=Event.RECOVERY_COLLECTED,
+        variable="D",
+        owners={"merchant": account.owner_no},
+        source_kind="case",
+        source_id=1,
+        business_date=open_day(),
+        reason="Chargeback",
+        created_by="alice",
+    )
+
+
+__all__ = ["customer_frozen", "deduction", "freeze", "settlement"]

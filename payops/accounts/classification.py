@@ -181,11 +181,16 @@ def classified(first: dt.date, last: dt.date) -> list[ClassifiedRow]:
 
 @dataclass(frozen=True, slots=True)
 class MappedRow:
-    """One line of a mapped report in one currency, signed minor units."""
+    """One line of a mapped report in one currency, with its terms in signed minor units."""
 
     line: ReportLine
     currency: str
-    amount: int
+    terms: tuple[tuple[ReportTerm, int], ...]
+
+    @property
+    def amount(self) -> int:
+        """The sum of the line's terms."""
+        return sum(amount for _term, amount in self.terms)
 
 
 def mapped_reports() -> list[str]:
@@ -203,16 +208,19 @@ def mapped_report(report: str, first: dt.date, last: dt.date) -> list[MappedRow]
     rows = classified(first, last)
     currencies = sorted({row.currency for row in rows})
     return [
-        MappedRow(line, currency, _line_amount(line, [row for row in rows if row.currency == currency]))
+        MappedRow(line, currency, _terms(line, [row for row in rows if row.currency == currency]))
         for currency in currencies
         for line in lines
     ]
 
 
-def _line_amount(line: ReportLine, rows: list[ClassifiedRow]) -> int:
-    return sum(
-        term.sign * (row.debit if term.side == Side.DEBIT else row.credit)
-        for term in line.terms.all()
+def _terms(line: ReportLine, rows: list[ClassifiedRow]) -> tuple[tuple[ReportTerm, int], ...]:
+    return tuple((term, _term_amount(term, rows)) for term in line.terms.all())
+
+
+def _term_amount(term: ReportTerm, rows: list[ClassifiedRow]) -> int:
+    return term.sign * sum(
+        row.debit if term.side == Side.DEBIT else row.credit
         for row in rows
         if row.code is not None and row.code.pk == term.code_id and row.subject.code.startswith(term.subject.code)
     )

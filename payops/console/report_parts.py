@@ -10,12 +10,14 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from payops.accounts.chart import dotted
 from payops.accounts.models import Subject
 from payops.console.cells import link
 from payops.console.filters import latest_day
 from payops.console.forms import DATE
 from payops.console.lists import Button
 from payops.core.errors import PayopsError
+from payops.core.formatting import local_name
 
 DEFAULT_DAYS = 31
 LONGEST_RANGE = 400
@@ -86,6 +88,11 @@ class AccountMomentForm(forms.Form):
         widget=forms.DateTimeInput(attrs={"type": "datetime-local", "step": "1"}, format="%Y-%m-%dT%H:%M:%S"),
         input_formats=["%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d"],
     )
+
+
+def subject_text(subject: Any) -> str:
+    """2202.01 Pending settlement"""
+    return f"{dotted(subject.code)} {local_name(subject)}"
 
 
 def range_data(request: HttpRequest, days: int = DEFAULT_DAYS) -> Any:

@@ -121,9 +121,12 @@ def _asked_for(request: HttpRequest) -> dict[str, Any]:
 
 def _report_table() -> Table:
     rows = []
+    # Some reports are of closed days only; one day serves all.
+    day = last_closed_day() or latest_day()
     for name, report in REPORTS.items():
+        query = {each: day for each in report.needs if each in {"day", "first", "last"}}
         url = link(SCREENS[name]) if name in SCREENS else ""
-        files = "" if report.required else link("report_file", name, "csv")
+        files = "" if report.required else link("report_file", name, "csv", **query)
         rows.append(
             [
                 cells.text(report.title, url),

@@ -14,14 +14,14 @@ from django.utils.translation import gettext_lazy
 
 from payops.accounts import classification, reports
 from payops.accounts.choices import Element, Event, Side
-from payops.accounts.models import ClassificationCode, ClassificationRule, DayTotal, ReportLine
+from payops.accounts.models import ClassificationCode, ClassificationRule, DayTotal
 from payops.accounts.periods import PERIOD_KINDS, Period, period_of
 from payops.accounts.selectors import TrialBalanceRow
 from payops.console import cells
 from payops.console.cells import Cell, Column, Table, link
 from payops.console.filters import latest_day
 from payops.console.lists import PAGE_SIZE, Button
-from payops.console.report_parts import LEVELS, RangeForm, file_buttons, range_data
+from payops.console.report_parts import LEVELS, RangeForm, file_buttons, range_data, subject_text
 from payops.console.shell import page, view
 from payops.console.views.reports import figure_cells, figure_columns, leaf_codes
 from payops.console.vouchers import subject_name
@@ -155,7 +155,9 @@ def _period_accounts(request: HttpRequest, period: Period, subject: str) -> Tabl
         lines.append([cells.text(_("more accounts"), more), *[cells.text("") for _each in range(6)]])
     columns = [Column(_("Account")), Column(_("Owner")), Column(_("Currency")), *figure_columns()]
     found = reports.subject_by_code(subject)
-    return Table(columns, lines, title=f"{period.label} · {found}", empty=_("No account moved or held anything."))
+    return Table(
+        columns, lines, title=f"{period.label} · {subject_text(found)}", empty=_("No account moved or held anything.")
+    )
 
 
 def _waiting_table() -> Table:
@@ -222,7 +224,7 @@ def _code_table(rows: list[classification.ClassifiedRow], currency: str, first: 
             [
                 cells.number(row.code.code if row.code else "–", url) if head else cells.text(""),
                 cells.text(local_name(row.code) if row.code else _("Not classified")) if head else cells.text(""),
-                cells.text(str(row.subject), ledger),
+                cells.text(subject_text(row.subject), ledger),
                 cells.count(row.entries, url),
                 cells.money(row.debit or None, currency, url),
                 cells.money(row.credit or None, currency, url),
@@ -315,7 +317,7 @@ def _event_row(day: dt.date, event: int, subject: Any, currency: str, total: Any
     return [
         cells.date(day, link("day", day)),
         cells.text(Event(event).label, url),
-        cells.text(str(subject)),
+        cells.text(subject_text(subject)),
         cells.text(currency),
         cells.count(total.debit_count + total.credit_count, url),
         cells.money(total.debit or None, currency, url),
@@ -350,10 +352,16 @@ def mapped_report(request: HttpRequest) -> HttpResponseBase:
     if form.is_valid():
         name, first, last = (form.cleaned_data[each] for each in ("mapping", "first", "last"))
         rows = classification.mapped_report(name, first, last)
-        tables = [_mapped_table(rows, each) for each in sorted({row.currency for row in rows})]
-        tables.append(_mapping_table(name, first, last))
+        currencies = sorted({row.currency for row in rows})
+        tables = [
+            table for each in currencies for table in (_mapped_table(rows, each), _term_table(rows, each, first, last))
+        ]
         buttons = file_buttons(request, "mapped", mapping=name, first=first, last=last)
-    context = {"filters": form, "buttons": buttons, "tables": tables}
+    context = {
+        "filters": form,
+        "buttons": buttons,
+        "tables": tables or [Table([], [], empty=_("Nothing was booked in this range."))],
+    }
     status = 200 if form.is_valid() else 400
     return page(request, "console/ledger_day.html", context, title=_("Mapped reports"), status=status)
 
@@ -363,7 +371,7 @@ def _mapped_table(rows: list[classification.MappedRow], currency: str) -> Table:
         [
             cells.number(row.line.number),
             cells.text(local_name(row.line)),
-            cells.money(row.amount, currency, f"#line-{row.line.number}"),
+            cells.money(row.amount, currency),
         ]
         for row in rows
         if row.currency == currency
@@ -374,32 +382,36 @@ def _mapped_table(rows: list[classification.MappedRow], currency: str) -> Table:
     return Table(columns, lines, title=currency, foot=foot)
 
 
-def _mapping_table(name: str, first: dt.date, last: dt.date) -> Table:
+def _term_table(rows: list[classification.MappedRow], currency: str, first: dt.date, last: dt.date) -> Table:
     """What each line is made of, leading to the codes' events."""
-    lines = ReportLine.objects.filter(report=name).prefetch_related("terms__code", "terms__subject")
-    rows = [
+    lines = [
         [
-            cells.number(line.number),
-            cells.text(local_name(line)),
-            cells.text("+" if term.sign > 0 else "−"),
+            cells.number(row.line.number),
+            cells.text(local_name(row.line)),
             cells.number(term.code.code, link("classification_code", term.code.code, first=first, last=last)),
             cells.text(local_name(term.code)),
-            cells.text(str(term.subject), link("general_ledger", subject=term.subject.code, first=first, last=last)),
+            cells.text(
+                subject_text(term.subject), link("general_ledger", subject=term.subject.code, first=first, last=last)
+            ),
             cells.text(Side(term.side).label),
+            cells.money(
+                amount, currency, link("classification_code", term.code.code, first=first, last=last), signed=True
+            ),
         ]
-        for line in lines
-        for term in line.terms.all()
+        for row in rows
+        if row.currency == currency
+        for term, amount in row.terms
     ]
     columns = [
         Column(_("Line")),
         Column(_("Name")),
-        Column(""),
         Column(_("Code")),
         Column(_("Classification")),
         Column(_("Subject")),
         Column(_("Side")),
+        Column(_("Amount"), "c-amount"),
     ]
-    return Table(columns, rows, title=_("What the lines are made of"))
+    return Table(columns, lines, title=_("What the lines are made of (%s)") % currency)
 
 
 urlpatterns = [

@@ -24,6 +24,7 @@ from payops.console.report_parts import (
     SubjectRangeForm,
     file_buttons,
     range_data,
+    subject_text,
 )
 from payops.console.shell import page, view
 from payops.console.vouchers import subject_name
@@ -161,7 +162,7 @@ def _general_table(part: reports.GeneralLedger) -> Table:
     return Table(
         [Column(_("Accounting day")), *figure_columns()],
         rows,
-        title=f"{subject} · {currency} · {side}",
+        title=f"{subject_text(subject)} · {currency} · {side}",
         foot=[cells.text(_("Range")), *figure_cells(part, currency)],
     )
 
@@ -211,7 +212,7 @@ def _account_table(account: Account, days: list[reports.AccountDayRow]) -> Table
         for row in days
     ]
     side = Side(account.subject.normal_side).label
-    title = f"{account.account_no} · {account.subject} · {account.currency} · {side}"
+    title = f"{account.account_no} · {subject_text(account.subject)} · {account.currency} · {side}"
     empty = _("No accounting day lies in this range.")
     return Table([Column(_("Accounting day")), *figure_columns()], rows, title=title, empty=empty)
 
@@ -238,7 +239,7 @@ def _moment_facts(found: reports.BalanceAt) -> list[tuple[Any, Cell]]:
     closing = link("account", account.pk, first=found.base_day, last=found.base_day) if found.base_day else ""
     return [
         (_("Account"), cells.number(account.account_no, link("account", account.pk))),
-        (_("Subject"), cells.text(str(account.subject), note=Side(account.subject.normal_side).label)),
+        (_("Subject"), cells.text(subject_text(account.subject), note=Side(account.subject.normal_side).label)),
         (_("Moment"), cells.moment(found.moment)),
         (_("Balance"), cells.money(found.balance, currency)),
         (_("Last day closed by then"), cells.date(found.base_day, closing) if found.base_day else cells.text("–")),

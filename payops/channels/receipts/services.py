@@ -1,7 +1,8 @@
-"""Bank receipts from CSV into bank lines (FORMATS 8); idempotent per account and bank reference.
+"""Bank receipts into bank lines: CSV (FORMATS 8), camt.053 and MT940; idempotent per account and bank reference.
 
-An invalid row refuses the whole file. A row that repeats a reference with other facts is refused alone, with both
-values. Booking is the reconciliation's: lines arrive in state `new`.
+An invalid row refuses the whole file. A row of a CSV that repeats a reference with other facts is refused alone, with
+both values; a statement is taken whole or not at all, because its balances prove it whole. Booking is the
+reconciliation's: lines arrive in state `new`.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import io
-from dataclasses import asdict, dataclass, field
+from contextlib import closing
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -20,9 +22,12 @@ from django.utils.translation import gettext as _
 
 from payops.channels.formats.container import Limits, Source, unwrap
 from payops.channels.models import BankAccount, BankLine
+from payops.channels.receipts.bank_statements import statements_take
+from payops.channels.receipts.taking import BATCH, ReceiptsResult, take
+from payops.channels.statements import read, sniff
 from payops.core import audit
 from payops.core.errors import PayopsError
-from payops.core.money import format_amount, parse_amount
+from payops.core.money import parse_amount
 from payops.core.storage import full_path, keep
 
 FIELDS: Final = (
@@ -34,33 +39,6 @@ DIRECTIONS: Final[dict[str, int]] = {
     "in": 1, "credit": 1, "c": 1, "+": 1, "收入": 1, "贷": 1,
     "out": -1, "debit": -1, "d": -1, "-": -1, "支出": -1, "借": -1,
 }  # fmt: skip
-COMPARED: Final = ("value_date", "amount", "currency", "counterparty", "memo", "balance")
-MAX_LISTED: Final = 1000
-_BATCH: Final = 2_000
-
-
-@dataclass(slots=True)
-class ReceiptsResult:
-    """What became of a file: `refused` lists invalid rows (state refused) or rows refused alone (state loaded)."""
-
-    state: str = "loaded"
-    name: str = ""
-    sha256: str = ""
-    rows: int = 0
-    created: int = 0
-    unchanged: int = 0
-    refused_count: int = 0
-    refused: list[dict[str, Any]] = field(default_factory=list)
-
-    def as_dict(self) -> dict[str, Any]:
-        """The outcome for machines."""
-        return asdict(self)
-
-    def refuse(self, fault: dict[str, Any]) -> None:
-        """List a row, up to MAX_LISTED; count every one."""
-        self.refused_count += 1
-        if len(self.refused) < MAX_LISTED:
-            self.refused.append(fault)
 
 
 class _RowFault(Exception):  # noqa: N818 - never leaves this module
@@ -72,20 +50,33 @@ class _RowFault(Exception):  # noqa: N818 - never leaves this module
 def receipts_load(
     *, stream: str | PathLike[str] | BinaryIO, name: str = "", user: str = "", source: str = "upload"
 ) -> ReceiptsResult:
-    """Take in bank receipts and return counts; the file is kept under its digest.
+    """Take in bank receipts and return counts; the file is kept under its digest. What it is, its content says.
 
-    State `refused` means nothing was taken. Raises PayopsError when the file is none (packing, encoding, header).
+    State `refused` means nothing was taken. Raises PayopsError when the file is none (packing, encoding, header), and
+    StatementError when a statement of the bank does not prove itself.
     """
     name = Path(name or (stream if not hasattr(stream, "read") else "receipts")).name  # type: ignore[arg-type]
     stored = keep(stream, name=name)
     result = ReceiptsResult(name=name, sha256=stored.sha256)
-    lines = _read(Source.of(full_path(stored.path), name), result)
-    if result.refused_count:
-        result.state = "refused"
-        return result
+    member = _only_member(Source.of(full_path(stored.path), name))
+    kind = sniff(member.head(256))
+    if kind:
+        result.format = kind
+        with closing(member.open()) as opened:
+            statements = read(opened, kind, name)
+        take_all = partial(statements_take, statements, result)
+    else:
+        lines = _read(member, result)
+        if result.refused_count:
+            result.state = "refused"
+            return result
+        take_all = partial(_take_rows, lines, result)
     with transaction.atomic():
-        for start in range(0, len(lines), _BATCH):
-            _take(lines[start : start + _BATCH], result)
+        take_all()
+        if result.state == "refused":
+            # A statement is believed because it adds up; without one of its lines it would not.
+            transaction.set_rollback(True)
+            return result
         audit.record(
             username=str(user) or "system",
             action="channels.receipts_loaded",
@@ -96,21 +87,30 @@ def receipts_load(
     return result
 
 
-# --- reading ----------------------------------------------------------------------------------------------------------
+def _take_rows(lines: list[tuple[int, BankLine]], result: ReceiptsResult) -> None:
+    for start in range(0, len(lines), BATCH):
+        take(lines[start : start + BATCH], result)
 
 
-def _read(source: Source, result: ReceiptsResult) -> list[tuple[int, BankLine]]:
+def _only_member(source: Source) -> Source:
     members = unwrap(source, Limits(max_bytes=min(settings.PAYOPS_MAX_UNPACKED_BYTES, 1 << 28), max_members=1))
     if len(members) != 1:
         raise PayopsError("receipts.not_one_file", _("“%s” must hold exactly one file.") % source.name)
+    return members[0]
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+def _read(member: Source, result: ReceiptsResult) -> list[tuple[int, BankLine]]:
     accounts = {account.code: account for account in BankAccount.objects.all()}
     by_number = {account.account_no: account for account in accounts.values()}
     lines: list[tuple[int, BankLine]] = []
-    raw = members[0].open()
+    raw = member.open()
     try:
         text = io.TextIOWrapper(io.BytesIO(raw.read()), encoding="utf-8-sig", newline="")
         reader = csv.reader(text, strict=True)
-        order, width = _header(next(reader, None), source.name)
+        order, width = _header(next(reader, None), member.name)
         for cells in reader:
             if not any(cells):
                 continue
@@ -124,12 +124,12 @@ def _read(source: Source, result: ReceiptsResult) -> list[tuple[int, BankLine]]:
                 result.refuse(_fault(reader.line_num, fault))
     except UnicodeDecodeError as error:
         raise PayopsError(
-            "receipts.not_utf8", _("“%s” is not UTF-8 text. Save it as UTF-8 and load it again.") % source.name
+            "receipts.not_utf8", _("“%s” is not UTF-8 text. Save it as UTF-8 and load it again.") % member.name
         ) from error
     except csv.Error as error:
         raise PayopsError(
             "receipts.not_csv",
-            _("“%(name)s” cannot be read as CSV: %(reason)s.") % {"name": source.name, "reason": error},
+            _("“%(name)s” cannot be read as CSV: %(reason)s.") % {"name": member.name, "reason": error},
         ) from error
     finally:
         raw.close()
@@ -205,57 +205,3 @@ def _date(text: str) -> dt.date:
 
 def _fault(line: int, fault: _RowFault) -> dict[str, Any]:
     return {"line": line, "field": fault.field, "value": fault.value[:200], "code": fault.code, "reason": fault.reason}
-
-
-# --- writing ----------------------------------------------------------------------------------------------------------
-
-
-def _take(lines: list[tuple[int, BankLine]], result: ReceiptsResult) -> None:
-    """Insert what is new, whoever else loads at the same time; compare the rest with what is stored."""
-    before = _stored(lines)
-    BankLine.objects.bulk_create([line for _number, line in lines], ignore_conflicts=True)
-    after = _stored(lines)
-    claimed: set[tuple[int, str]] = set()
-    for number, line in lines:
-        key = (line.bank_account_id, line.reference)
-        differing = _difference(line, after[key])
-        if differing is not None:
-            name, value, stored = differing
-            result.refuse(
-                {
-                    "line": number,
-                    "field": name,
-                    "value": value,
-                    "stored": stored,
-                    "code": "receipts.contradiction",
-                    "reason": _(
-                        "Reference %(reference)s is recorded with “%(stored)s”, this row says “%(value)s”. "
-                        "The record stays; ask the bank which one is right."
-                    )
-                    % {"reference": line.reference, "stored": stored, "value": value},
-                }
-            )
-        elif key in before or key in claimed:
-            result.unchanged += 1
-        else:
-            claimed.add(key)
-            result.created += 1
-
-
-def _stored(lines: list[tuple[int, BankLine]]) -> dict[tuple[int, str], BankLine]:
-    found = BankLine.objects.filter(
-        bank_account_id__in={line.bank_account_id for _number, line in lines},
-        reference__in=[line.reference for _number, line in lines],
-    )
-    return {(line.bank_account_id, line.reference): line for line in found}
-
-
-def _difference(line: BankLine, stored: BankLine) -> tuple[str, str, str] | None:
-    for name in COMPARED:
-        new, old = getattr(line, name), getattr(stored, name)
-        if new != old:
-            if name in ("amount", "balance"):
-                shown = ["" if value is None else format_amount(value, line.currency) for value in (new, old)]
-                return name, shown[0], shown[1]
-            return name, str(new), str(old)
-    return None

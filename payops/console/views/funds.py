@@ -127,6 +127,8 @@ def receipts_upload(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         file = form.cleaned_data["file"]
         result = receipts_load(stream=file, name=file.name, user=request.user.get_username())
+        for warning in result.warnings:
+            messages.warning(request, warning)
         if result.state == "loaded" and not result.refused_count:
             messages.success(
                 request,
@@ -142,7 +144,10 @@ def receipts_upload(request: HttpRequest) -> HttpResponse:
         "form": form,
         "form_url": link("receipts_upload"),
         "form_button": _("Upload"),
-        "lead": _("CSV with bank_account, value_date, bank_reference, counterparty, memo, direction, amount, balance."),
+        "lead": _(
+            "A statement of the bank in camt.053 or MT940, or CSV with bank_account, value_date, bank_reference, "
+            "counterparty, memo, direction, amount, currency, balance."
+        ),
         "tables": tables,
     }
     status = 400 if form.is_bound else 200

@@ -15,7 +15,7 @@ from payops.core.errors import PayopsError
 class Command(BaseCommand):
     """Exit code 0: loaded (rows refused alone are listed); 1: the file is refused or cannot be read."""
 
-    help = "Load bank receipts from CSV."
+    help = "Load bank receipts from CSV, camt.053 or MT940."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """The file."""
@@ -35,9 +35,11 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps(result.as_dict(), ensure_ascii=False))
         else:
             self.stdout.write(
-                f"{result.name}: {result.state}, {result.rows} rows, {result.created} new, "
+                f"{result.name} ({result.format}): {result.state}, {result.rows} rows, {result.created} new, "
                 f"{result.unchanged} unchanged, {result.refused_count} refused"
             )
+        for warning in result.warnings:
+            self.stderr.write(warning)
         for row in result.refused:
             self.stderr.write(f"line {row['line']}: {row['field']} “{row['value']}”: {row['reason']}")
         if result.state != "loaded":

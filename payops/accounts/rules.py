@@ -64,10 +64,17 @@ class CompiledRule:
     def amounts(self, values: Mapping[str, int]) -> list[int]:
         """One amount per line, minor units, signed; PayopsError 'ledger.variable_missing' or '.amount_not_whole'."""
         try:
-            return [
-                values[line.single] if line.single else sum(factor * values[name] for name, factor in line.terms)
-                for line in self.lines
-            ]
+            amounts = []
+            # A plain loop: this is the innermost of bulk posting, and a generator per line would double its cost.
+            for line in self.lines:
+                if line.single:
+                    amounts.append(values[line.single])
+                    continue
+                amount = 0
+                for name, factor in line.terms:
+                    amount += factor * values[name]
+                amounts.append(amount)
+            return amounts
         except KeyError as error:
             raise PayopsError(
                 "ledger.variable_missing",

@@ -51,7 +51,7 @@ def busiest(subject: str) -> Account:
 def opened(books: Books, cells: Iterator[Any]) -> None:
     """Every link leads to a page that is there."""
     for url in sorted({cell.url for cell in cells if cell.url and not cell.url.startswith("#")}):
-        assert books.client("carol").get(url).status_code == 200, url
+        assert read_out(books.client("carol").get(url)).status_code == 200, url
 
 
 # --- by day -----------------------------------------------------------------------------------------------------------
@@ -206,6 +206,8 @@ def test_a_mapped_report_shows_its_lines_and_what_they_are_made_of(books: Books)
     amounts = [row.amount for row in mapped_report("customer_flows", MON, TUE)]
     assert [minor(row[2]) for row in table.rows] == amounts
     assert minor(table.foot[2]) == sum(amounts)
+    assert sum(minor(row[6]) for row in mapping.rows) == sum(amounts)
+    assert all(minor(row[6]) for row in mapping.rows)
     opened(books, (cell for row in mapping.rows for cell in row))
 
 

@@ -165,7 +165,7 @@ def _export_row(job: JobRun) -> list[Cell]:
     return [
         cells.number(job.pk, link("job", job.pk)),
         cells.text(title, note=job.params["form"]),
-        cells.text(f"{query['first']} – {query['last']}", note=of),
+        Cell(query["first"] if query["first"] == query["last"] else f"{query['first']} – {query['last']}", note=of),
         cells.state(job),
         Cell(progress if job.progress_done else "", css="c-amount"),
         cells.text(result.get("file_name", "–"), link("report_download", job.pk) if result else ""),

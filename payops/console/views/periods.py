@@ -401,6 +401,7 @@ def _term_table(rows: list[classification.MappedRow], currency: str, first: dt.d
         for row in rows
         if row.currency == currency
         for term, amount in row.terms
+        if amount
     ]
     columns = [
         Column(_("Line")),
@@ -411,7 +412,9 @@ def _term_table(rows: list[classification.MappedRow], currency: str, first: dt.d
         Column(_("Side")),
         Column(_("Amount"), "c-amount"),
     ]
-    return Table(columns, lines, title=_("What the lines are made of (%s)") % currency)
+    table = Table(columns, lines, title=_("What the lines are made of (%s)") % currency)
+    table.note = _("Terms that came to nothing in the range are left out.")
+    return table
 
 
 urlpatterns = [

@@ -16,7 +16,7 @@ from django.db.models import F
 from django.utils.translation import gettext as _
 
 from payops.accounts.choices import AccountStatus, Event
-from payops.accounts.freezes import REASON_LENGTH, freeze_place, freeze_release
+from payops.accounts.freezes import REASON_LENGTH, SLIP_SOURCE, freeze_place, freeze_release
 from payops.accounts.guards import DAY_LOCK
 from payops.accounts.models import Account, Deduction, DeductionPart, Freeze
 from payops.accounts.posting import Posting, open_accounting_day, post
@@ -25,7 +25,6 @@ from payops.core.errors import PayopsError
 from payops.core.ids import day_code
 from payops.core.locks import xact_lock
 
-SLIP_SOURCE: Final = "deduction"
 PART_SOURCE: Final = "deduction_part"
 _MAY_BE_TAKEN: Final = (AccountStatus.NORMAL, AccountStatus.DEBIT_ONLY)
 

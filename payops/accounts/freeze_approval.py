@@ -6,8 +6,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from payops.accounts.deductions import SLIP_SOURCE
-from payops.accounts.freezes import freeze_place, freeze_release
+from payops.accounts.freezes import SLIP_SOURCE, freeze_place, freeze_release, source_text
 from payops.accounts.models import Account, Freeze
 from payops.approvals.models import ApprovalRequest
 from payops.approvals.registry import Description, Tier, register_action
@@ -166,7 +165,7 @@ def _describe(request: ApprovalRequest) -> Description:
         return Description(title, "console:freeze", (payload["freeze"],), rows)
     account = Account.objects.get(pk=payload["account"])
     rows.append((_("Available now"), format_amount(account.available, currency)))
-    rows.append((_("Source"), f"{payload['source_kind']} {payload['source_id']}".strip()))
+    rows.append((_("Source"), source_text(payload["source_kind"], payload["source_id"])))
     title = _("Freeze %(amount)s on %(account)s") % {
         "amount": format_amount(payload["amount"], currency),
         "account": payload["account_no"],

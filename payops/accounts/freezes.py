@@ -6,14 +6,34 @@ rows that make it so.
 
 from __future__ import annotations
 
+from typing import Any, Final
+
 from django.db import transaction
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from payops.accounts.models import Account, Freeze, FreezeRelease
 from payops.core.errors import PayopsError
 from payops.core.money import format_amount
 
-REASON_LENGTH = 200
+REASON_LENGTH: Final = 200
+SLIP_SOURCE: Final = "deduction"
+"""The source of slips that keep what a deduction still needs: placed and released by `deductions` alone."""
+
+SOURCES: Final[dict[str, Any]] = {
+    "court_order": gettext_lazy("Court order"),
+    "police_letter": gettext_lazy("Letter of the police"),
+    "dispute": gettext_lazy("Dispute"),
+    "risk": gettext_lazy("Risk control"),
+    SLIP_SOURCE: gettext_lazy("Deduction"),
+    "other": gettext_lazy("Other"),
+}
+"""What a slip comes from; other apps may name documents of their own."""
+
+
+def source_text(kind: str, number: str) -> str:
+    """Where a slip comes from, in words."""
+    return f"{SOURCES.get(kind, kind)} {number}".strip()
 
 
 @transaction.atomic

@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy, pgettext_lazy
 
 from payops.accounts.choices import Event, OwnerKind
 from payops.accounts.freeze_approval import freeze_propose, release_propose
+from payops.accounts.freezes import SLIP_SOURCE, SOURCES, source_text
 from payops.accounts.models import Account, Deduction, Freeze
 from payops.console import cells
 from payops.console.cells import Cell, Column, Table, link
@@ -24,22 +25,7 @@ from payops.console.views.proposals import proposal_page
 from payops.core.errors import PayopsError
 from payops.core.money import parse_amount
 
-SOURCES: dict[str, Any] = {
-    "court_order": gettext_lazy("Court order"),
-    "police_letter": gettext_lazy("Letter of the police"),
-    "dispute": gettext_lazy("Dispute"),
-    "risk": gettext_lazy("Risk control"),
-    "deduction": gettext_lazy("Deduction"),
-    "other": gettext_lazy("Other"),
-}
-"""What a slip comes from; `deduction` is placed by the ledger alone."""
-
 IN_FORCE, RELEASED = "in_force", "released"
-
-
-def source_text(kind: str, number: str) -> str:
-    """Where a slip comes from, in words."""
-    return f"{SOURCES.get(kind, kind)} {number}".strip()
 
 
 # --- the register -----------------------------------------------------------------------------------------------------
@@ -81,11 +67,10 @@ def freeze_list(request: HttpRequest) -> HttpResponseBase:
         request,
         title=_("Freezes"),
         filters=FreezeFilter(data, queryset=Freeze.objects.select_related("account"), request=request),
-        columns=[Column(_("Freeze")), Column(_("Account")), Column(_("Owner number")), *_slip_columns()],
+        columns=[Column(_("Freeze")), Column(_("Account")), *_slip_columns()],
         row=lambda slip: [
             cells.number(slip.pk, link("freeze", slip.pk)),
             cells.number(slip.account.account_no, link("account", slip.account_id)),
-            cells.text(slip.account.owner_no or "–"),
             *_slip_cells(slip),
         ],
         export_name="freezes",
@@ -103,8 +88,7 @@ def _slip_columns() -> list[Column]:
         Column(_("Source")),
         Column(_("Reason")),
         Column(_("By")),
-        Column(_("Since")),
-        Column(_("Released at")),
+        Column(_("Since, released")),
     ]
 
 
@@ -117,8 +101,7 @@ def _slip_cells(slip: Freeze) -> list[Cell]:
         cells.text(source_text(slip.source_kind, slip.source_id)),
         Cell(slip.reason, css="c-wrap"),
         cells.text(slip.created_by),
-        cells.moment(slip.created_at),
-        cells.moment(slip.released_at),
+        cells.between(slip.created_at, slip.released_at),
     ]
 
 
@@ -220,7 +203,7 @@ class PlaceForm(AmountForm):
     """A slip to place."""
 
     source_kind = forms.ChoiceField(
-        label=gettext_lazy("Source"), choices=[(kind, label) for kind, label in SOURCES.items() if kind != "deduction"]
+        label=gettext_lazy("Source"), choices=[(kind, label) for kind, label in SOURCES.items() if kind != SLIP_SOURCE]
     )
     source_id = forms.CharField(label=gettext_lazy("Number of the order or letter"), max_length=64)
     field_order = ["amount", "source_kind", "source_id", "reason"]

@@ -16,12 +16,14 @@ class AccountsConfig(AppConfig):
         from payops.accounts import (
             chart_files,
             corrections,
+            document_checks,
             freeze_approval,
             manual,
             mode_approval,
             rule_approval,
             statuses,
         )
+        from payops.accounts.checks import register_check
 
         chart_files.register()
         statuses.register()
@@ -30,3 +32,4 @@ class AccountsConfig(AppConfig):
         mode_approval.register()
         corrections.register()
         manual.register()
+        register_check(document_checks.CHECK, document_checks.check_documents)

@@ -28,6 +28,8 @@ GUARDS: Final[dict[str, tuple[str, str | Promise]]] = {
     "PL012": ("ledger.insufficient", _("The available balance is not enough: %(detail)s.")),
     "PL013": ("ledger.mode", _("The balance cannot follow the entries like that: %(detail)s.")),
     "PL014": ("ledger.memo", _("Memorandum accounts stand in vouchers of their own: %(detail)s.")),
+    "PL015": ("ledger.diverted", _("This line was not booked for a closed account: %(detail)s.")),
+    "PL016": ("corrections.registered", _("Cases, refunds and payouts are worked where they are kept: %(detail)s.")),
     "PL021": ("corrections.refused", _("The correction does not fit the books: %(detail)s.")),
     "PL022": ("ledger.not_approved", _("Nothing is booked without another person's approval: %(detail)s.")),
     # Two transactions waited for each other, or a lock was not to be had in time: nothing was booked.

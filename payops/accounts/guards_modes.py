@@ -124,6 +124,34 @@ END
 $body$;
 """
 
+DIVERTED_FUNCTION: Final = f"""
+-- What is remembered as diverted is a line of a voucher on suspense, meant for a merchant's account that is closed.
+CREATE FUNCTION accounts_diverted_guard() RETURNS trigger LANGUAGE plpgsql {_SEARCH_PATH} AS $body$
+DECLARE
+    v_bad bigint;
+    v_lo bigint;
+    v_hi bigint;
+BEGIN
+    SELECT min(entry_id), max(entry_id) INTO v_lo, v_hi FROM new_rows;
+    -- The bounds stand in the text of the query, so that planning touches the partitions meant and no others.
+    EXECUTE format($query$
+        SELECT n.entry_id FROM new_rows n
+        LEFT JOIN accounts_entry e ON e.id = n.entry_id AND e.id BETWEEN %s AND %s
+        LEFT JOIN accounts_account t ON t.id = e.account_id LEFT JOIN accounts_subject s ON s.id = t.subject_id
+        LEFT JOIN accounts_account m ON m.id = n.account_id
+        WHERE (e.side, e.amount, e.event) IS DISTINCT FROM (n.side, n.amount, n.event)
+            OR s.code IS DISTINCT FROM CASE n.side WHEN 'C' THEN '224101' ELSE '122101' END
+            OR m.status <> 'closed' OR m.owner_kind <> 'merchant' OR m.currency <> e.currency
+        LIMIT 1
+    $query$, v_lo, v_hi) INTO v_bad;
+    IF v_bad IS NOT NULL THEN
+        RAISE EXCEPTION 'line % is not on suspense for a closed merchant account', v_bad USING ERRCODE = 'PL015';
+    END IF;
+    RETURN NULL;
+END
+$body$;
+"""
+
 FUNCTIONS: Final = (RULE_FUNCTION, QUEUE_FUNCTION, MOVE_FUNCTION, CLOSING_FUNCTION)
 
 
@@ -147,6 +175,15 @@ def guards() -> list[str]:
         # The queue's head moves all the time: dead rows at its front would be walked over by every drain.
         "ALTER TABLE accounts_queuedmovement SET (autovacuum_vacuum_scale_factor = 0,"
         " autovacuum_vacuum_threshold = 5000);",
+    ]
+
+
+def diverted_guard() -> list[str]:
+    """The guard of what is remembered as diverted."""
+    return [
+        DIVERTED_FUNCTION,
+        "CREATE TRIGGER diverted_guard AFTER INSERT ON accounts_divertedentry REFERENCING NEW TABLE AS new_rows"
+        " FOR EACH STATEMENT EXECUTE FUNCTION accounts_diverted_guard();",
     ]
 
 

@@ -106,6 +106,11 @@ BEGIN
         WHERE id = ANY (ARRAY(SELECT account FROM unnest(v_accounts, v_direct) AS l(account, direct) WHERE direct))
         ORDER BY id FOR NO KEY UPDATE;
     IF p_instruction THEN
+        -- Money that is there but still queued counts for an instruction, except what a drain is moving right now. Only
+        -- for the accounts locked above: the others would be locked out of order.
+        DELETE FROM accounts_queuedmovement WHERE id = ANY (ARRAY(
+            SELECT q.id FROM accounts_queuedmovement q, unnest(v_accounts, v_direct) AS l(account, direct)
+            WHERE q.account_id = l.account AND l.direct FOR UPDATE OF q SKIP LOCKED));
         PERFORM accounts_refuse_restricted(v_accounts, v_deltas);
     END IF;
     INSERT INTO accounts_voucher (id, event, source_kind, source_id, business_date, line_count, rule_version, memo,
@@ -142,7 +147,7 @@ BEGIN
         FROM (SELECT account, sum(delta)::bigint AS delta FROM unnest(p_accounts, p_deltas) AS d(account, delta)
               GROUP BY account) d
         JOIN accounts_account a ON a.id = d.account
-        WHERE a.owner_kind = 'merchant' AND a.account_no LIKE '2202%' AND (
+        WHERE a.owner_kind = 'merchant' AND a.account_no ~ '^220[23]' AND (
             a.status IN ('stopped', 'judicial', 'closed')
             OR (a.status = 'credit_only' AND d.delta < 0) OR (a.status = 'debit_only' AND d.delta > 0)
             OR (d.delta < 0 AND a.balance - a.frozen + d.delta < 0))

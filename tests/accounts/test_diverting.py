@@ -170,3 +170,24 @@ def test_what_was_diverted_is_never_changed(book: Book, statement: str) -> None:
     services.post(book.posting(Event.PAYMENT, A=100))
     with refused("23001"):
         run(statement)
+
+
+@pytest.mark.parametrize(
+    ("change", "value"),
+    [("amount", "99"), ("side", "'D'"), ("event", "102"), ("entry_id", "entry_id - 1"), ("account_id", "OTHER")],
+)
+def test_raw_sql_remembers_nothing_that_was_not_diverted(book: Book, change: str, value: str) -> None:
+    close()
+    services.post(book.posting(Event.PAYMENT, A=100))
+    other = selectors.account_get("2202.01", "merchant", "M-B").pk
+    columns = {name: name for name in ("entry_id", "account_id", "side", "amount", "event")}
+    columns[change] = value.replace("OTHER", str(other))
+    run("CREATE TEMPORARY TABLE copied ON COMMIT DROP AS SELECT * FROM accounts_divertedentry")
+    run("SET CONSTRAINTS ALL IMMEDIATE")
+    run("ALTER TABLE accounts_divertedentry DISABLE TRIGGER append_only")
+    run("DELETE FROM accounts_divertedentry")
+    with refused("PL015"):
+        run(
+            f"INSERT INTO accounts_divertedentry ({', '.join(columns)}, made_at)"
+            f" SELECT {', '.join(columns.values())}, now() FROM copied"
+        )

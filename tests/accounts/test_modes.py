@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from payops.accounts import buffering, modes, selectors, services
+from payops.accounts import modes, selectors, services
 from payops.accounts.choices import AccountStatus, Event, PostingMode
 from payops.accounts.hot import hot_accounts
 from payops.accounts.lines import LinesPosting, RawLine, post_lines
@@ -180,16 +180,25 @@ def test_a_real_time_entry_states_the_stored_balance_after_it(buffered_payments:
     assert entry.balance_after == -30
 
 
-def test_queued_credits_are_not_available_yet(ledger: dt.date, book: Book) -> None:
+def test_an_instruction_counts_money_that_is_still_queued(ledger: dt.date, book: Book) -> None:
     mode("220202-M-A", Event.TOPUP, PostingMode.BUFFERED)
     next_day()
     services.post(book.posting(Event.TOPUP, A=100))
-    payout = book.posting(Event.PAYOUT_SUBMITTED, P=60)
+    assert queued("220202-M-A") == 100
+    voucher = services.post(book.posting(Event.PAYOUT_SUBMITTED, P=60), instruction=True)
+    assert voucher is not None
+    assert (stored("220202-M-A"), queued("220202-M-A")) == (40, 0)
+    assert Entry.objects.for_days(TUESDAY).get(pk=voucher.pk + 1).balance_after == 40
+
+
+def test_an_instruction_never_takes_more_than_there_is_queued_or_not(ledger: dt.date, book: Book) -> None:
+    mode("220202-M-A", Event.TOPUP, PostingMode.BUFFERED)
+    next_day()
+    services.post(book.posting(Event.TOPUP, A=100))
     with pytest.raises(PayopsError) as caught:
-        services.post(payout, instruction=True)
+        services.post(book.posting(Event.PAYOUT_SUBMITTED, P=101), instruction=True)
     assert caught.value.code == "ledger.insufficient"
-    buffering.drain_all()
-    assert services.post(payout, instruction=True) is not None
+    assert (stored("220202-M-A"), queued("220202-M-A")) == (0, 100)
 
 
 def test_bulk_leaves_buffered_accounts_unlocked_and_counts_right(buffered_payments: None, book: Book) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from django.db import connection, transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.utils.translation import gettext as _
 
 from payops.accounts.choices import AccountStatus, Event
@@ -53,7 +53,8 @@ def deduct(
         raise PayopsError("deductions.amount", _("The amount to deduct must be positive."), {"amount": amount})
     day = _held_day()
     _check_rule(event, variable, day)
-    (locked,) = _locked([account.pk])
+    _lock_all([*_booked_on(event, owners, account.currency, day), account.pk])
+    locked = _account(account.pk)
     deduction, made = Deduction.objects.get_or_create(
         source_kind=source_kind,
         source_id=str(source_id),
@@ -99,14 +100,17 @@ def deductions_collect(account_ids: Iterable[int] | None = None, *, posted_by: s
     `account_ids`: the accounts that got money, None for all. Call it after crediting: it does nothing where nothing is
     owed, and asking again takes nothing twice.
     """
-    owing = Deduction.objects.filter(collected__lt=F("amount"))
+    owing = Deduction.objects.filter(collected__lt=F("amount")).select_related("account")
     if account_ids is not None:
         owing = owing.filter(account__in=list(account_ids))
-    wanted = set(owing.values_list("account_id", flat=True))
-    if not wanted:
+    found = list(owing)
+    if not found:
         return []
     day = _held_day()
-    return [part for account in _locked(wanted) for part in _collect(account, day, posted_by)]
+    wanted = {each.account_id for each in found}
+    touched = [_booked_on(each.event, each.owners, each.account.currency, day) for each in found]
+    _lock_all(wanted.union(*touched))
+    return [part for pk in sorted(wanted) for part in _collect(_account(pk), day, posted_by)]
 
 
 def _collect(account: Account, day: dt.date, posted_by: str) -> list[DeductionPart]:
@@ -182,6 +186,20 @@ def _held_day() -> dt.date:
     return day
 
 
-def _locked(account_ids: Iterable[int]) -> list[Account]:
-    accounts = Account.objects.filter(pk__in=sorted(account_ids)).select_related("subject")
-    return list(accounts.select_for_update(of=("self",), no_key=True).order_by("id"))
+def _booked_on(event: int, owners: Mapping[str, str], currency: str, day: dt.date) -> list[int]:
+    """The accounts that a voucher of the event touches."""
+    places = Q(pk__in=[])
+    for line in rule_for(event, day).lines:
+        owner_no = owners.get(line.owner_key, "") if line.owner_key else ""
+        places |= Q(subject__code=line.subject, owner_kind=line.owner_kind, owner_no=owner_no, currency=currency)
+    return list(Account.objects.filter(places).values_list("pk", flat=True))
+
+
+def _lock_all(account_ids: Iterable[int]) -> None:
+    """Lock everything that will be booked on, in order of id like every posting, so that nobody waits in a circle."""
+    rows = Account.objects.filter(pk__in=set(account_ids)).select_for_update(no_key=True).order_by("id")
+    list(rows.values_list("pk", flat=True))
+
+
+def _account(account_id: int) -> Account:
+    return Account.objects.select_related("subject").get(pk=account_id)

@@ -328,6 +328,9 @@ def _fingerprint(target_kind: str, target_id: str) -> str:
 
 def _execute(request: ApprovalRequest) -> dict[str, Any]:
     payload = request.payload
+    if payload["to"] == AccountStatus.CLOSED:
+        # Before the accounts, as everywhere: a posting under way holds its day and waits for them.
+        hold_days()
     rows = _locked(item["id"] for item in payload["accounts"])
     if "owner" in payload:
         _refuse_obstacles(rows)

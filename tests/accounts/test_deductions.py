@@ -11,9 +11,12 @@ from payops.accounts import services
 from payops.accounts.choices import AccountStatus, Event
 from payops.accounts.guards_accounts import FIRST_PART_ID
 from payops.accounts.models import Account, Deduction, DeductionPart, Freeze, Voucher
+from payops.accounts.posting import Posting
 from payops.core.errors import PayopsError
 from tests.accounts.conftest import MONDAY, Book
+from tests.accounts.test_concurrency import together
 from tests.accounts.test_guards import refused, run
+from tests.accounts.test_posting import stored_balances_equal_entries
 
 
 def settlement() -> Account:
@@ -170,6 +173,34 @@ def test_the_slip_of_a_deduction_ends_only_by_collecting(book: Book, alice: Any)
         code_of(lambda: services.release_propose(freeze=slip, amount=None, reason="r", maker=alice))
         == "freeze.of_a_deduction"
     )
+
+
+def test_two_who_collect_at_once_take_nothing_twice(committed_ledger: dt.date) -> None:
+    book = Book()
+    deduction = take(600)
+    book(Event.TOPUP, A=500)
+    found = together(services.deductions_collect, services.deductions_collect)
+    assert sorted(len(parts) for parts in found) == [0, 1]
+    deduction.refresh_from_db()
+    assert (deduction.collected, settlement().balance, settlement().frozen) == (500, 0, 100)
+
+
+def test_collecting_and_posting_over_the_same_accounts_do_not_deadlock(committed_ledger: dt.date) -> None:
+    take(10_000)
+
+    def owe() -> None:
+        """Touches the receivable and the settlement account, as collecting does."""
+        for number in range(20):
+            services.post(Posting(Event.RECOVERY_COLLECTED, "race", number, {"D": 1}, {"merchant": "M-A"}, MONDAY))
+
+    def earn(base: int) -> None:
+        owners = {"merchant": "M-A", "channel": "wx"}
+        for number in range(base, base + 20):
+            services.post(Posting(Event.TOPUP, "race", number, {"A": 10}, owners, MONDAY))
+            services.deductions_collect()
+
+    assert together(owe, lambda: earn(100), lambda: earn(200)) == [None, None, None]
+    assert stored_balances_equal_entries()
 
 
 # --- what the database refuses ---

@@ -56,7 +56,7 @@ ACOMA: Final = Layout(
 
 _ORDER_AT: Final = 323
 _ORDER_WIDTH: Final = 40
-_FIRST: Final = re.compile(rb".{11} .{11} [0-9]{6} [0-9]{10} .{19} [0-9]{12} ", re.DOTALL)
+_FIRST: Final = re.compile(rb"[0-9].{10} [0-9].{10} .{6} .{10} .{19} .{12} ", re.DOTALL)
 _ORDER: Final = re.compile(rb"[\x21-\x7e]{1,40}")
 _INWARD: Final = {PAYMENT, PREAUTH_COMPLETION}
 _CANCELS: Final = {VOID, REVERSAL}
@@ -261,11 +261,13 @@ class AcomaReader(AcomnReader):
         where = ACOMA.slices
         lines = self.lines()
         try:
-            for row in iter(lines.line, None):
-                if len(row) >= ACOMA.row_bytes:
-                    ends = row[where["agency"]].strip() + b"-" + row[where["sender"]].strip() + b"-"
-                    own = row[where["trace"]] + b"-" + row[where["sent"]]
-                    yield ends + own, ends + row[where["original_trace"]] + b"-" + row[where["original_sent"]], row
+            for block in lines.blocks():
+                for row in block.split(b"\n"):
+                    if len(row) >= ACOMA.row_bytes:
+                        ends = row[where["agency"]].strip() + b"-" + row[where["sender"]].strip() + b"-"
+                        own = row[where["trace"]] + b"-" + row[where["sent"]]
+                        origin = row[where["original_trace"]] + b"-" + row[where["original_sent"]]
+                        yield ends + own, ends + origin, row
         finally:
             lines.close()
 

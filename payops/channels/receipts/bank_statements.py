@@ -1,4 +1,4 @@
-"""Statements of the bank into bank lines: the account must be ours, consecutive statements must join, nothing in part."""
+"""Statements of the bank into bank lines: the account is ours, statements join, nothing is taken in part."""
 
 from __future__ import annotations
 

@@ -78,9 +78,7 @@ def _text_of(data: bytes, name: str) -> str:
     except UnicodeDecodeError as error:
         raise StatementError(
             "statement.encoding",
-            _(
-                "Line %(line)s of “%(name)s” holds characters outside SWIFT's set. Ask the bank to send the file in them."
-            )
+            _("Line %(line)s of “%(name)s” holds characters outside SWIFT's set. Ask the bank for a file in that set.")
             % {"line": data.count(b"\n", 0, error.start) + 1, "name": name},
             {"line": data.count(b"\n", 0, error.start) + 1},
         ) from error

@@ -267,6 +267,24 @@ def test_a_line_is_found_again_by_its_number(path, code):
     assert FORMATS[code].raw_line(Source.of(path), expectation(code), 10_000) == ""
 
 
+def test_every_sample_has_a_place_in_these_tests_or_in_those_of_the_banks_statements():
+    placed = {path for path, *_rest in (*GOOD, *REJECTED)} | {SAMPLES / "bad" / name for name, *_rest in HELD}
+    left = {
+        path.relative_to(SAMPLES).as_posix()
+        for path in SAMPLES.rglob("*")
+        if path.is_file() and path not in placed and path.name != "README.md"
+    }
+    assert left == {
+        "bank/camt053_001_02_20261118.xml",
+        "bank/mt940_20261118_swift_blocks.sta",
+        "bad/camt053_balance_mismatch.xml",
+        "bad/camt053_truncated.xml",
+        "bad/camt053_unknown_namespace.xml",
+        "bad/mt940_gbk_narrative.sta",
+        "bad/mt940_missing_62F.sta",
+    }
+
+
 def test_a_reader_is_read_only_once():
     bill = reader("wechat_trade", WECHAT_ALL)
     list(bill)

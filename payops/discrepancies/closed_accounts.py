@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from payops.accounts.choices import Event, OwnerKind
+from payops.accounts.choices import OwnerKind
 from payops.accounts.diverting import Diversion
 from payops.channels.models import BankAccount, ChannelContract
 from payops.discrepancies.choices import CaseKind
@@ -53,10 +53,11 @@ def _finding(
         "merchant": merchants.get(diversion.account.owner_no),
         "transaction_id": voucher.source_id if voucher.source_kind == TRANSACTION else None,
         "evidence": {
-            "closed_account": diversion.account.account_no,
-            "event": Event(diversion.diverted.event).name,
-            "voucher": str(voucher.pk),
-            "source": f"{voucher.source_kind} {voucher.source_id}",
+            "closed": {
+                "account_no": diversion.account.account_no,
+                "event": int(diversion.diverted.event),
+                "voucher": str(voucher.pk),
+            }
         },
     }
     return {name: value for name, value in finding.items() if value is not None}

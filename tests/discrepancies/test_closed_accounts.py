@@ -35,7 +35,7 @@ def test_a_payment_for_a_closed_account_opens_a_case_with_its_suspense(closed: W
     )
     assert (case.amount, case.suspense, surplus(closed.wechat)) == (100, 100, 100)
     assert (case.contract, case.merchant, case.business_date) == (closed.wechat, closed.a, DAY)
-    assert case.evidence["closed_account"] == f"220201-{closed.a.merchant_no}"
+    assert case.evidence["closed"]["account_no"] == f"220201-{closed.a.merchant_no}"
 
 
 def test_a_void_for_a_closed_account_opens_a_shortage(closed: World) -> None:

@@ -14,6 +14,7 @@ from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 
+from payops.accounts.choices import Event
 from payops.approvals.selectors import may_decide
 from payops.console import cells
 from payops.console.cells import Cell, Column, Table, link
@@ -245,8 +246,14 @@ def _moment(side: dict[str, Any] | None) -> str | None:
 
 
 def _other_facts(case: Discrepancy) -> list[tuple[str, Cell]]:
-    """What the bank says, where the difference is one of the bank."""
+    """What the bank says, where the difference is one of the bank; what a closed account could not take."""
     facts: list[tuple[str, Cell]] = []
+    if closed := case.evidence.get("closed"):
+        facts += [
+            (_("Meant for the closed account"), cells.number(closed["account_no"])),
+            (_("Booked as"), cells.text(Event(closed["event"]).label)),
+            (_("Voucher"), cells.number(closed["voucher"], link("voucher", int(closed["voucher"])))),
+        ]
     receipt, bank = case.evidence.get("receipt"), case.evidence.get("bank")
     if receipt:
         facts += [

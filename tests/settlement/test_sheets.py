@@ -11,7 +11,7 @@ from django.db import IntegrityError, transaction
 from payops.accounts import services as ledger
 from payops.accounts.choices import Event
 from payops.accounts.selectors import account_get
-from payops.accounts.services import account_status_set, freeze_place
+from payops.accounts.services import account_status_set, deduct, freeze_place
 from payops.merchants.models import CycleUnit, SettlementAccount
 from payops.merchants.services import TermsData, merchant_set_status, settlement_account_flag, settlement_terms_set
 from payops.settlement.models import ClearingItem, SettlementSession, SettlementSheet
@@ -319,6 +319,31 @@ def test_what_is_collected_stands_on_the_statement_of_its_sheet(books: Books) ->
     books.pay("1", "100.00", TUESDAY)
     books.plain_day(TUESDAY)
     (content,) = contents_of([books.sheet(books.a, WEDNESDAY)])
+    assert [(row.event, row.amount) for row in content.movements] == [(Event.RECOVERY_COLLECTED, -3000)]
+
+
+def test_a_deduction_that_was_short_is_collected_before_the_merchant_is_paid(books: Books) -> None:
+    """Clearing brings the money; what the slip holds never reaches the payout, and stands on the statement."""
+    _owes(books, 3000)
+    deduction = deduct(
+        account=account_get("220202", "merchant", "M-A"),
+        amount=3000,
+        event=Event.RECOVERY_COLLECTED,
+        variable="D",
+        owners={"merchant": "M-A"},
+        source_kind="case",
+        source_id=1,
+        business_date=TUESDAY,
+        reason="chargeback",
+        created_by="bob",
+    )
+    books.pay("1", "100.00", TUESDAY)
+    books.plain_day(TUESDAY)
+    deduction.refresh_from_db()
+    sheet = books.sheet(books.a, WEDNESDAY)
+    assert (deduction.collected, _terms(sheet)) == (3000, (9940, -3000, 0, 0, 6940, 0))
+    assert (books.settlement(books.a), account_get("112203", "merchant", "M-A").balance) == (6940, 0)
+    (content,) = contents_of([sheet])
     assert [(row.event, row.amount) for row in content.movements] == [(Event.RECOVERY_COLLECTED, -3000)]
 
 

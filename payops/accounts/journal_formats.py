@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from django.utils.translation import gettext as _
+
 from payops.accounts.choices import Element, Side
 from payops.core.errors import PayopsError
 from payops.core.money import exponent, format_amount
@@ -266,8 +268,6 @@ FORMATS: Final[dict[str, JournalFormat]] = {"beancount": Beancount(), "hledger":
 
 def format_get(name: str) -> JournalFormat:
     """The format of a name; PayopsError 'journal.format_unknown'."""
-    from django.utils.translation import gettext as _
-
     if name not in FORMATS:
         raise PayopsError(
             "journal.format_unknown",

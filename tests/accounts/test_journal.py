@@ -18,10 +18,11 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from payops.accounts import services
-from payops.accounts.choices import Event
+from payops.accounts.choices import Element, Event
 from payops.accounts.journal import journal_write
 from payops.accounts.journal_formats import (
     FORMATS,
+    MEMORANDUM,
     JournalAccount,
     JournalLine,
     JournalVoucher,
@@ -29,7 +30,7 @@ from payops.accounts.journal_formats import (
     owner_component,
 )
 from payops.accounts.lines import LinesPosting, RawLine, post_lines
-from payops.accounts.models import Account
+from payops.accounts.models import Account, Subject
 from payops.core.errors import PayopsError
 from payops.core.money import major
 from tests.accounts.conftest import MONDAY, TUESDAY, Book
@@ -45,7 +46,10 @@ Read = Callable[[Path], subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def books(book: Book) -> Book:
-    """Monday and Tuesday closed, Wednesday open; three currencies, red lines, an owner no program would allow."""
+    """Monday and Tuesday closed, Wednesday open; three currencies, red lines, a memorandum, an impossible owner."""
+    Subject.objects.create(code="9001", name="Claims", name_zh="索赔", element=Element.MEMO, normal_side="D")
+    claims = services.account_open(subject_code="9001", owner_kind="institution").account_no
+    post_lines(LinesPosting(Event.MANUAL, "manual_voucher", 1, [RawLine(claims, "D", 700)], MONDAY))
     services.open_merchant_accounts(ODD_MERCHANT)
     for currency in ("JPY", "KWD"):
         services.open_channel_accounts("wx", currency)
@@ -158,6 +162,8 @@ def test_hledger_comes_to_the_stored_balance_of_every_account(
         for account in Account.objects.select_related("subject")
         if account.balance
     }
+    # The claims have no other side in the books; in the journal they have this one.
+    assert found.pop((MEMORANDUM, "CNY")) == -ours["Equity:Memorandum:Accounts:9001:Institution", "CNY"]
     assert {key: value for key, value in found.items() if value} == ours
 
 
@@ -249,8 +255,8 @@ def test_the_command_writes_a_file_and_says_what_is_in_it(books: Book, tmp_path:
         "from": "2026-11-16",
         "to": "2026-11-18",
         "days": 3,
-        "vouchers": 10,
-        "entries": 22,
+        "vouchers": 11,
+        "entries": 23,
     }
     assert path.read_text(encoding="utf-8") == written("beancount")
     assert list(tmp_path.iterdir()) == [path]

@@ -13,6 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from payops.accounts import reports, services
+from payops.accounts.buffering import drain
 from payops.accounts.choices import Element, Event
 from payops.accounts.classification import (
     classification_load,
@@ -33,6 +34,7 @@ from payops.accounts.models import (
     Subject,
     Voucher,
 )
+from payops.accounts.modes import mode_set
 from payops.accounts.selectors import account_ledger, trial_balance
 from payops.core.errors import PayopsError
 from payops.core.partitions import ensure_days
@@ -178,6 +180,19 @@ def test_the_balance_at_a_moment_counts_what_was_posted_by_then(days: Book) -> N
     at = reports.balance_at(found, just_before)
     assert (at.base_day, at.base) == (MONDAY, 40)
     assert at.balance == 40
+
+
+def test_a_buffered_account_held_the_sum_of_its_entries_drained_or_not(days: Book) -> None:
+    found = account("220201-M-A")
+    mode_set(account=found, event=Event.PAYMENT, mode="buffered", effective_day=WEDNESDAY + ONE_DAY, by="bob")
+    services.day_cut_off(WEDNESDAY)
+    days(Event.PAYMENT, A=1_000)
+    found.refresh_from_db()
+    now = timezone.now()
+    assert (found.balance, reports.balance_at(found, now).balance) == (45, 1_045)
+    drain()
+    found.refresh_from_db()
+    assert (found.balance, reports.balance_at(found, now).balance) == (1_045, 1_045)
 
 
 def test_before_the_first_entry_the_balance_was_zero(days: Book) -> None:
@@ -411,6 +426,18 @@ def test_subjects_without_an_erp_code_are_named(days: Book) -> None:
     with pytest.raises(PayopsError, match=r"3001\.01") as caught:
         erp_lines(MONDAY, MONDAY)
     assert (caught.value.code, caught.value.context["subjects"]) == ("erp.no_code", ["3001.01"])
+
+
+def test_memorandum_accounts_stay_out_of_the_erp_and_of_the_sums(days: Book) -> None:
+    Subject.objects.create(code="9001", name="Claims", name_zh="索赔", element=Element.MEMO, normal_side="D")
+    claims = services.account_open(subject_code="9001", owner_kind="institution").account_no
+    post_lines(LinesPosting(Event.MANUAL, "manual_voucher", 1, [RawLine(claims, "D", 700)], TUESDAY), day=TUESDAY)
+    services.close_day(TUESDAY)
+    with_erp_codes()
+    lines = erp_lines(TUESDAY, TUESDAY)
+    assert "9001" not in {each.subject_code for each in lines}
+    assert sum(each.debit for each in lines) == sum(each.credit for each in lines) == 40
+    assert account(claims).balance == 700
 
 
 def test_the_erp_gets_closed_days_only(days: Book) -> None:

@@ -25,7 +25,7 @@ import django
 from django.conf import settings
 
 # The users of the sample set-up, whose passwords are printed; production set-up files carry none.
-DEMO_USERS = ("alice", "bob", "carol", "admin", "mei", "omar")
+DEMO_USERS = ("alice", "bob", "dora", "carol", "admin", "mei", "omar")
 HOST = "127.0.0.1"
 READY_WAIT_SECONDS = 90
 STOP_WAIT_SECONDS = 5

@@ -17,7 +17,7 @@ from payops.dayend.sample.plan import (
 from payops.fees.engine import Component
 
 PASSWORDS: Final[dict[str, str]] = {
-    name: f"demo-{name}-2026" for name in ("alice", "bob", "carol", "admin", "mei", "omar")
+    name: f"demo-{name}-2026" for name in ("alice", "bob", "dora", "carol", "admin", "mei", "omar")
 }
 PAYOUT_ENDINGS: Final[dict[int, str]] = {7: "9001", 11: "9002", 13: "9003", 17: "9004", 19: "9005", 23: "9006"}
 """Merchants whose payouts do not simply succeed, and the account ending that makes the simulated bank do so."""
@@ -161,6 +161,7 @@ def _users(options: Options) -> list[dict[str, Any]]:
     users: list[dict[str, Any]] = [
         {"username": "alice", "role": "operations", "name": "Alice Moreau"},
         {"username": "bob", "role": "finance", "name": "Bob Okafor"},
+        {"username": "dora", "role": "finance", "name": "Dora Lindqvist"},
         {"username": "carol", "role": "auditor", "name": "Carol Jansen"},
         {"username": "admin", "role": "admin", "name": "Administrator"},
         {"username": "mei", "role": "merchant", "merchant": merchant_no(1), "name": "Mei Lin"},

@@ -55,12 +55,12 @@ def chart(request: HttpRequest) -> HttpResponseBase:
     columns = [
         Column(_("Code")),
         Column(_("Name")),
-        Column(_("Level"), "c-amount"),
-        Column(_("Element")),
-        Column(_("Normal side")),
-        Column(_("ERP code")),
-        Column(_("Accounts"), "c-amount"),
         Column(_("Balance now"), "c-amount"),
+        Column(_("Accounts"), "c-amount"),
+        Column(_("Normal side")),
+        Column(_("Element")),
+        Column(_("Level"), "c-amount"),
+        Column(_("ERP code")),
     ]
     table = Table(columns, rows, empty=_("No chart has been loaded yet."))
     table.note = _("Only subjects without sub-subjects carry accounts. A balance stands on the subject's normal side.")
@@ -99,12 +99,12 @@ def _row(subject: Subject, figures: _Figures) -> list[Cell]:
     return [
         cells.number(f"{INDENT * (level - 1)}{dotted(subject.code)}", url),
         cells.text(subject_name(subject)),
-        cells.count(level),
-        cells.text(subject.get_element_display()),
-        cells.text(subject.get_normal_side_display()),
-        cells.number(subject.erp_code or "–"),
-        cells.count(figures.accounts, url if figures.accounts else ""),
         balance,
+        cells.count(figures.accounts, url if figures.accounts else ""),
+        cells.text(subject.get_normal_side_display()),
+        cells.text(subject.get_element_display()),
+        cells.count(level),
+        cells.number(subject.erp_code or "–"),
     ]
 
 

@@ -24,6 +24,22 @@ class BillType(models.TextChoices):
     ACCOUNT_LOG = "account_log", pgettext_lazy("bill file", "Account log")
 
 
+class LineKind(models.IntegerChoices):
+    """What a line of a file is; the codes are those of `channels.formats`, some of which our transactions share."""
+
+    PAYMENT = 1, _("Payment")
+    REFUND = 2, _("Refund")
+    VOID = 3, _("Void")
+    REVERSAL = 4, pgettext_lazy("bill line", "Reversal")
+    PAYOUT = 5, _("Payout")
+    DISPUTE = 6, _("Dispute")
+    FEE = 7, _("Fee")
+    ADJUSTMENT = 8, _("Adjustment")
+    TRANSFER = 9, _("Transfer")
+    PREAUTH_COMPLETION = 10, _("Pre-authorisation completion")
+    REFUND_RETURN = 11, _("Refund returned")
+
+
 class CostMode(models.TextChoices):
     """Whether the channel keeps its cost back from the settlement or bills it separately."""
 

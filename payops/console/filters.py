@@ -17,7 +17,7 @@ from payops.accounts.choices import DayState, Event, OwnerKind
 from payops.accounts.models import Account, AccountingDay, Subject, Voucher
 from payops.approvals.models import ApprovalRequest, RequestStatus
 from payops.approvals.registry import actions
-from payops.channels.choices import BankLineKind, BankLineState, FileState
+from payops.channels.choices import BankLineKind, BankLineState, BillType, FileState, LineKind
 from payops.channels.models import BankAccount, BankLine, BillFile, BillLine, ChannelContract
 from payops.console.words import word
 from payops.core.choices import JobState
@@ -131,7 +131,7 @@ class BillLineFilter(django_filters.FilterSet):
 
     match_key = exact_filter("match_key", _("Matching key"))
     trade_no = exact_filter("trade_no", _("Channel trade number"))
-    kind = choice_filter("kind", _("Kind"), Kind.choices)
+    kind = choice_filter("kind", _("Kind"), LineKind.choices)
 
     class Meta:
         model = BillLine
@@ -143,6 +143,7 @@ class BillFileFilter(django_filters.FilterSet):
 
     date = date_filter("channel_date", _("Channel date"))
     contract = contract_filter()
+    bill_type = choice_filter("bill_type", _("Type"), BillType.choices)
     state = choice_filter("state", _("State"), FileState.choices)
 
     class Meta:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 
+from payops.channels.choices import LineKind
 from payops.channels.models import BillFile, BillLine
 from payops.console import cells
 from payops.console.cells import Cell, Column, Table, link
@@ -20,7 +21,7 @@ from payops.merchants.models import Collection
 from payops.orders.choices import Kind
 from payops.settlement.models import ClearingItem, Payout, SettlementSheet
 
-_KINDS = dict(Kind.choices)
+_KINDS = dict(LineKind.choices) | dict(Kind.choices)
 
 
 def kind_label(kind: int) -> str:
@@ -116,6 +117,7 @@ def file_columns() -> list[Column]:
         Column(_("File name")),
         Column(_("Channel")),
         Column(_("Channel date")),
+        Column(_("Type")),
         Column(_("Version"), "c-amount"),
         Column(_("State")),
         Column(_("Proven")),
@@ -139,6 +141,7 @@ def file_row(file: BillFile) -> list[Cell]:
         cells.text(file.original_name, link("bill_file", file.pk)),
         cells.text(file.contract.code),
         cells.date(file.channel_date),
+        cells.text(file.get_bill_type_display()),
         cells.count(file.version),
         cells.state(file),
         proven,

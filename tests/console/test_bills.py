@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from payops.channels.bills.selectors import contract_by_code
 from payops.channels.bills.services import bill_load
 from payops.channels.models import BillFile, BillLine
 from payops.core.models import AuditLog, JobRun
+from tests.channels.bills.conftest import SAMPLES
 from tests.console.conftest import MON, TUE, Books, address, read_out, text_of
 
 Read = Callable[..., str]
@@ -58,6 +60,31 @@ def test_a_file_shows_its_digest_totals_and_lines(books: Books, bill: BillFile, 
     assert f"{bill.totals['all']['settled'] / 100:,.2f}" in text
     line = BillLine.objects.for_days(MON, MON).filter(contract_id=bill.contract_id).order_by("id").first()
     assert address("bill_line", line.pk) in text
+
+
+def test_every_control_total_stands_beside_what_was_counted(books: Books, bill: BillFile, read: Read) -> None:
+    text = read("carol", "bill_file", bill.pk)
+    stated = [figure for figure in bill.totals["control"] if figure["stated"] is not None]
+    assert text.count("agrees") >= len(stated) > 0
+    assert "differs" not in text
+    count = next(figure for figure in stated if figure["unit"] == "count")
+    assert f">{count['computed']:,}<" in text
+
+
+def test_an_account_log_is_shown_as_what_it_is_with_what_is_odd(books: Books, tmp_path: Path, read: Read) -> None:
+    contract = contract_by_code("ALIPAY")
+    log = (SAMPLES / "alipay/20889900112233440156_20261118_账务明细.csv").read_bytes().decode("gb18030")
+    day = TUE.strftime("%Y-%m-%d")
+    log = log.replace("20889900112233440156", contract.account_no).replace("2026-11-18", day)
+    after = TUE + dt.timedelta(days=1)
+    log = log.replace("2026年11月18日", f"{TUE:%Y年%m月%d日}").replace("2026年11月19日 00", f"{after:%Y年%m月%d日} 00")
+    path = tmp_path / "log.csv"
+    path.write_bytes(log.replace("10297.21", "10297.22").encode("gb18030"))
+    file = bill_load(contract=contract, channel_date=TUE, stream=path, user="alice")
+    text = read("carol", "bill_file", file.pk)
+    for words in ("Account log", "Opening balance", "10,000.00", "Worth a look", "Transfer"):
+        assert words in text
+    assert "Account log" in read("carol", "bill_file_list")
 
 
 def test_a_line_shows_what_it_was_compared_with_and_how_the_channel_wrote_it(books: Books, read: Read) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from django.contrib import messages
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import path
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from payops.approvals.selectors import history_of
 from payops.approvals.services import request_submit
@@ -16,6 +17,7 @@ from payops.channels.bills.approvals import ACTION, TARGET_KIND
 from payops.channels.bills.selectors import bill_line_raw, file_of_line, line_range
 from payops.channels.bills.services import bill_enqueue, bill_receive, bill_take_over
 from payops.channels.choices import FileState
+from payops.channels.formats import KIND_CODES
 from payops.channels.models import BillFile, BillLine
 from payops.console import cells
 from payops.console.cells import Cell, Column, Table, link
@@ -81,6 +83,7 @@ def bill_file(request: HttpRequest, bill_file_id: int) -> HttpResponseBase:
         "totals_table": _totals_table(file),
         "control_table": _control_table(file),
         "bad_table": _bad_table(file),
+        "notes_table": _notes_table(file),
         "runs_table": _runs_table(file),
         "approvals_table": _approvals_table(request_rows),
         "hold_form": _hold_form(request, file),
@@ -120,6 +123,7 @@ def _facts(file: BillFile) -> list[tuple[str, Cell]]:
     return [
         (_("Channel"), cells.text(file.contract.code)),
         (_("Channel date"), cells.date(file.channel_date)),
+        (_("Type"), cells.text(file.get_bill_type_display())),
         (_("Version"), cells.text(file.version)),
         (_("Batch"), cells.text(file.batch)),
         (_("Received"), cells.moment(file.received_at)),
@@ -138,7 +142,7 @@ def _totals_table(file: BillFile) -> Table:
     for code, sums in file.totals.items():
         if code in {"control", "other_currencies"} or not isinstance(sums, dict):
             continue
-        label = kind_label(int(code)) if str(code).isdigit() else word(code)
+        label = kind_label(KIND_CODES[code]) if code in KIND_CODES else word(code)
         rows.append(
             [
                 cells.text(label),
@@ -162,16 +166,18 @@ def _control_table(file: BillFile) -> Table:
     currency = file.contract.currency
     rows = []
     for figures in file.totals.get("control", []):
-        stated, counted = figures.get("stated"), figures.get("counted")
+        stated, counted = figures.get("stated"), figures.get("computed")
         agrees = stated is None or stated == counted
-        is_count = "count" in str(figures.get("name", ""))
+        is_count = figures.get("unit") == "count"
         show = (lambda value: f"{value:,}" if isinstance(value, int) else value) if is_count else _as_money(currency)
         rows.append(
             [
-                cells.text(word(figures.get("name", ""))),
+                cells.text(_figure_name(str(figures.get("name", "")))),
                 Cell("–" if stated is None else show(stated), css="c-amount"),
                 Cell("–" if counted is None else show(counted), css="c-amount"),
-                cells.badge("agreed" if agrees else "different", _("agrees") if agrees else _("differs")),
+                cells.text("–")
+                if stated is None
+                else cells.badge("agreed" if agrees else "different", _("agrees") if agrees else _("differs")),
             ]
         )
     columns = [
@@ -181,6 +187,34 @@ def _control_table(file: BillFile) -> Table:
         Column(""),
     ]
     return Table(columns, rows, title=_("Control totals"), empty=_("The file states no totals of its own."))
+
+
+_FIGURES: Final = {
+    "balance.opening": gettext_lazy("Opening balance"),
+    "balance.closing": gettext_lazy("Closing balance"),
+    "inquiry.count": gettext_lazy("Balance inquiries, not booked"),
+    "netted.pairs": gettext_lazy("Pairs that cancel each other"),
+}
+
+
+def _figure_name(name: str) -> str:
+    """A control figure in words; those a channel states keep the channel's own name."""
+    if name in _FIGURES:
+        return str(_FIGURES[name])
+    kind, _dot, what = name.partition(".")
+    if kind in KIND_CODES:
+        label = _("lines") if what == "count" else _("amount")
+        return f"{kind_label(KIND_CODES[kind])}: {label}"
+    return str(word(name))
+
+
+def _notes_table(file: BillFile) -> Table:
+    """What is odd about an accepted file without being wrong."""
+    rows = [
+        [cells.number(note.get("line_no")), Cell(retold(note.get("message")), css="c-wrap")]
+        for note in file.totals.get("warnings", [])
+    ]
+    return Table([Column(_("Line")), Column(_("Note"))], rows, title=_("Worth a look"))
 
 
 def _as_money(currency: str) -> Any:

@@ -11,7 +11,7 @@ from django.db import DatabaseError, IntegrityError, connection, transaction
 from payops.channels import formats
 from payops.channels.bills.selectors import accepted_file, bill_line_raw, line_range
 from payops.channels.bills.services import bill_enqueue, bill_load, bill_receive
-from payops.channels.choices import BillType
+from payops.channels.choices import BillType, LineKind
 from payops.channels.models import BillFile, BillLine
 from payops.core.models import JobRun
 from tests.channels.bills.conftest import DAY, SAMPLES, contract
@@ -37,6 +37,10 @@ def load(contract, path, day=DAY, **options):
 
 def test_the_types_of_files_are_those_of_the_formats():
     assert {kind.value for kind in BillType} == {kind.value for kind in formats.BillType}
+
+
+def test_the_kinds_of_lines_are_those_of_the_formats():
+    assert {kind.value for kind in LineKind} == set(formats.KIND_CODES.values())
 
 
 def test_an_account_log_stands_beside_the_bill_whichever_comes_first(wechat, alipay):

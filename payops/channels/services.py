@@ -12,7 +12,8 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from payops.accounts import services as ledger
-from payops.channels.choices import BankAccountKind, CostMode, RefundDate
+from payops.channels.choices import BankAccountKind, BillType, CostMode, RefundDate
+from payops.channels.formats import get_format
 from payops.channels.models import BankAccount, BankLine, BillFile, Channel, ChannelContract
 from payops.core.errors import PayopsError
 from payops.core.money import exponent
@@ -186,6 +187,16 @@ def _check_contract(code: str, data: ContractData) -> None:
             {"code": code, "field": "reserve_account"},
         )
     check_receipt_pattern(code, data.receipt_pattern)
+    if get_format(data.bill_format).bill_type != BillType.TRADE:
+        raise PayopsError(
+            "channels.not_a_bill_format",
+            _(
+                "“%(format)s” is no bill of trades, which is what contract %(code)s is reconciled by. Name the bill's "
+                "format; files beside it are recognised by their content."
+            )
+            % {"code": code, "format": data.bill_format},
+            {"code": code, "field": "bill_format", "value": data.bill_format},
+        )
 
 
 def check_receipt_pattern(code: str, pattern: str) -> None:

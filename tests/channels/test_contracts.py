@@ -57,6 +57,13 @@ def test_a_contract_and_its_bank_account_open_their_ledger_accounts(data: Contra
     assert Account.objects.filter(owner_no="RES", subject__code="100201").exists()
 
 
+@pytest.mark.parametrize("bill_format", ["wechat_fundflow", "unionpay_zme", "unionpay_alfee"])
+def test_a_contract_is_reconciled_by_a_bill_of_trades(data: ContractData, bill_format: str) -> None:
+    with pytest.raises(PayopsError) as caught:
+        channel_contract_upsert(code="WX", data=replace(data, bill_format=bill_format))
+    assert caught.value.code == "channels.not_a_bill_format"
+
+
 def test_a_contract_is_found_by_code_and_by_our_number(data: ContractData) -> None:
     contract = channel_contract_upsert(code="WX", data=data)
     assert contract_get("WX") == contract

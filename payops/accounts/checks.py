@@ -16,8 +16,10 @@ from django.db import OperationalError, transaction
 from django.utils.translation import gettext as _
 
 from payops.accounts import sql
+from payops.accounts.chart import dotted
 from payops.accounts.choices import FindingLevel
 from payops.accounts.models import AccountingDay
+from payops.accounts.periods import accounts_that_differ, subjects_that_differ
 from payops.accounts.selectors import customers_money_guard
 from payops.core.ids import id_range
 from payops.core.money import format_amount
@@ -188,6 +190,28 @@ def rebuild_balances(day: dt.date) -> list[dict[str, Any]]:
     return wrong
 
 
+def check_reports(day: dt.date) -> list[Finding]:
+    """Ledger ↔ reports (账表): day totals by event, and periods that end, come to what the day balances say."""
+    findings = [
+        Finding(
+            "reports",
+            _("The totals by event of subject %(subject)s are not the turnover of its accounts.")
+            % {"subject": dotted(code)},
+            context={"subject": code},
+        )
+        for code in subjects_that_differ(day)
+    ]
+    return findings + [
+        Finding(
+            "reports",
+            _("The balance of account %(account)s for %(period)s is not made of its days.")
+            % {"account": account_no, "period": period.label},
+            context={"account_no": account_no, "period": period.label},
+        )
+        for period, account_no in accounts_that_differ(day)
+    ]
+
+
 def check_customers_money(day: dt.date) -> list[Finding]:
     """The customers' money guard of DOMAIN 4.5: negative own money in the reserve means theirs is being used."""
     return [
@@ -209,5 +233,6 @@ CHECKS: Final[dict[str, Check]] = {
     "subject_totals": check_subject_totals,
     "opening_equals_closing": check_opening,
     "stored_balance": check_stored_balances,
+    "reports": check_reports,
     "customers_money": check_customers_money,
 }

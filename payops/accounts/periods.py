@@ -157,12 +157,38 @@ ORDER BY a.id LIMIT 1
 """
 
 
+_TOTALS_AGAINST_BALANCES: Final = """
+SELECT s.code
+FROM (SELECT subject_id, currency, sum(debit) AS debit, sum(credit) AS credit FROM accounts_daytotal
+    WHERE day = %(day)s GROUP BY subject_id, currency) t
+FULL JOIN (SELECT a.subject_id, a.currency, sum(b.debit) AS debit, sum(b.credit) AS credit
+    FROM accounts_daybalance b JOIN accounts_account a ON a.id = b.account_id
+    WHERE b.day = %(day)s GROUP BY a.subject_id, a.currency) b
+    ON (b.subject_id, b.currency) = (t.subject_id, t.currency)
+JOIN accounts_subject s ON s.id = coalesce(t.subject_id, b.subject_id)
+WHERE coalesce(t.debit, 0) <> coalesce(b.debit, 0) OR coalesce(t.credit, 0) <> coalesce(b.credit, 0)
+ORDER BY s.code LIMIT 20
+"""
+
+
+def subjects_that_differ(day: dt.date) -> list[str]:
+    """Codes of subjects whose totals by event are not the turnover of their day balances."""
+    return [row["code"] for row in sql.fetch(_TOTALS_AGAINST_BALANCES, {"day": day})]
+
+
+def accounts_that_differ(day: dt.date) -> list[tuple[Period, str]]:
+    """Of each period that ends with the day, the first account whose balance is not made of its days."""
+    found = []
+    for period in periods_ending(day):
+        _statement, parameters = _period_statement(period)
+        found += [(period, row["account_no"]) for row in sql.fetch(_BROKEN_PERIOD, parameters)]
+    return found
+
+
 def day_results_problems(day: dt.date) -> Iterator[str]:
     """Sentences about a closed day's totals and ended periods that its entries and day balances do not make."""
     lo, hi = id_range(day, day)
     for row in sql.fetch(sql.bounded(_BROKEN_TOTAL, lo, hi), {"day": day}):
         yield f"{day.isoformat()}: day totals of subject {row['code']} are not the sum of its entries"
-    for period in periods_ending(day):
-        _statement, parameters = _period_statement(period)
-        for row in sql.fetch(_BROKEN_PERIOD, parameters):
-            yield f"{day.isoformat()}: {period.kind} balance of {row['account_no']} is not made of its days"
+    for period, account_no in accounts_that_differ(day):
+        yield f"{day.isoformat()}: {period.kind} balance of {account_no} is not made of its days"

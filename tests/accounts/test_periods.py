@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.db import DatabaseError, connection, transaction
 
-from payops.accounts import services
+from payops.accounts import days, periods, services
 from payops.accounts.choices import Event
 from payops.accounts.models import Account, DayTotal, PeriodBalance
 from payops.accounts.periods import day_results_problems, period_of, periods_ending
@@ -154,6 +154,28 @@ def test_a_missing_period_balance_is_named(month_end: Book) -> None:
     close_until(NOVEMBER_29, NOVEMBER_30)
     tamper("DELETE FROM accounts_periodbalance")
     assert "month balance of" in ledger_verify().problems[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("UPDATE accounts_daytotal SET credit = 1 WHERE credit = 40", "totals by event of subject 2202.01"),
+        ("UPDATE accounts_periodbalance SET opening = 9", "for 2026-11 is not made of its days"),
+    ],
+)
+def test_the_close_finds_reports_that_are_not_the_ledger(
+    month_end: Book, monkeypatch: pytest.MonkeyPatch, change: str, message: str
+) -> None:
+    def write_wrongly(day: dt.date) -> None:
+        periods.day_results_write(day)
+        tamper(change)
+
+    close(NOVEMBER_29)
+    month_end(Event.PAYMENT, A=40)
+    monkeypatch.setattr(days, "day_results_write", write_wrongly)
+    (finding,) = close(NOVEMBER_30).findings
+    assert finding.check == "reports"
+    assert message in finding.message
 
 
 # --- the guards ---

@@ -51,6 +51,7 @@ CHECK_LABELS: dict[str, Any] = {
     "subject_totals": gettext_lazy("Subject total = sum of its accounts"),
     "opening_equals_closing": gettext_lazy("Opening = closing of the day before"),
     "stored_balance": gettext_lazy("Stored balances = sum of their entries"),
+    "reports": gettext_lazy("Reports = day balances"),
     "customers_money": gettext_lazy("Customers' money guard"),
     "orders.vouchers": gettext_lazy("Every transaction has its voucher, and the reverse"),
     "suspense_equals_open_cases": gettext_lazy("Suspense = open cases"),

@@ -8,6 +8,7 @@ both or neither.
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -49,6 +50,16 @@ def drain_all(*, step: int = STEP) -> int:
     while moved := drain(limit=step):
         total += moved
     return total
+
+
+def take_queued(account_ids: Iterable[int]) -> int:
+    """What is queued for accounts the caller holds locked, into their balances, in the caller's transaction. How many.
+
+    For whoever is about to decide by the stored balance; what a drain is moving right now is left to it.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(sql.TAKE_QUEUED, [list(account_ids)])
+        return cursor.rowcount
 
 
 def flush_day(day: dt.date) -> int:

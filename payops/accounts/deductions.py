@@ -15,6 +15,7 @@ from django.db import connection, transaction
 from django.db.models import F, Q
 from django.utils.translation import gettext as _
 
+from payops.accounts.buffering import take_queued
 from payops.accounts.choices import AccountStatus, Event
 from payops.accounts.freezes import REASON_LENGTH, SLIP_SOURCE, freeze_place, freeze_release
 from payops.accounts.guards import DAY_LOCK
@@ -110,6 +111,7 @@ def deductions_collect(account_ids: Iterable[int] | None = None, *, posted_by: s
     wanted = {each.account_id for each in found}
     touched = [_booked_on(each.event, each.owners, each.account.currency, day) for each in found]
     _lock_all(wanted.union(*touched))
+    take_queued(wanted)
     return [part for pk in sorted(wanted) for part in _collect(_account(pk), day, posted_by)]
 
 

@@ -111,8 +111,8 @@ def balances_now(condition: str = "true", parameters: dict[str, Any] | None = No
     """Accounts as they stand with what their stored balances do not hold yet: the sum of their entries.
 
     `condition` in SQL over a (account) and s (subject). Rows: id, account_no, code, normal_side, owner_kind, owner_no,
-    currency, stored, balance (minor units, both on the normal side). The stored balance alone is what an instruction
-    is measured by, under the account's lock.
+    currency, frozen, stored, balance (minor units, the last two on the normal side). The stored balance alone is what
+    an instruction is measured by, under the account's lock.
     """
     return sql.fetch(sql.with_open_days(sql.BALANCES_NOW.replace("{condition}", condition)), parameters or {})
 

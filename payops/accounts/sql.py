@@ -84,7 +84,7 @@ SELECT u.account_id, sum(u.delta)::bigint AS delta FROM (
 
 BALANCES_NOW: Final = f"""
 SELECT a.id, a.account_no, s.code, s.normal_side, a.owner_kind, a.owner_no, a.currency, a.balance AS stored,
-    (a.balance + coalesce(u.delta, 0))::bigint AS balance
+    a.frozen, (a.balance + coalesce(u.delta, 0))::bigint AS balance
 FROM accounts_account a
 JOIN accounts_subject s ON s.id = a.subject_id
 LEFT JOIN ({UNAPPLIED}) u ON u.account_id = a.id
@@ -115,6 +115,10 @@ GROUP BY e.account_id ORDER BY e.account_id
 DRAIN_STEP: Final = """
 DELETE FROM accounts_queuedmovement WHERE id = ANY (ARRAY(
     SELECT id FROM accounts_queuedmovement ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED))
+"""
+TAKE_QUEUED: Final = """
+DELETE FROM accounts_queuedmovement WHERE id = ANY (ARRAY(
+    SELECT id FROM accounts_queuedmovement WHERE account_id = ANY (%s) FOR UPDATE SKIP LOCKED))
 """
 QUEUE_STATES: Final = """
 SELECT q.account_id, a.account_no, a.currency, count(*) AS depth, sum(q.delta)::bigint AS delta,

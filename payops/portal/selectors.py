@@ -10,7 +10,8 @@ from typing import Any
 from django.db.models import Count, Prefetch, QuerySet, Sum
 from django.utils import timezone
 
-from payops.accounts.models import Account, AccountingDay
+from payops.accounts.models import AccountingDay
+from payops.accounts.selectors import balances_now
 from payops.channels.models import Channel
 from payops.core.ids import id_range
 from payops.identity.models import User
@@ -42,10 +43,11 @@ class Balances:
 
 def balances(merchant: Merchant, currency: str = "CNY") -> Balances:
     """Where the merchant's money stands right now."""
-    rows = Account.objects.filter(owner_kind="merchant", owner_no=merchant.merchant_no, currency=currency)
-    found = {
-        code: (balance, frozen) for code, balance, frozen in rows.values_list("subject__code", "balance", "frozen")
-    }
+    rows = balances_now(
+        "a.owner_kind = 'merchant' AND a.owner_no = %(merchant)s AND a.currency = %(currency)s",
+        {"merchant": merchant.merchant_no, "currency": currency},
+    )
+    found = {row["code"]: (row["balance"], row["frozen"]) for row in rows}
     nothing = (0, 0)
     return Balances(
         pending=found.get(PENDING, nothing)[0],

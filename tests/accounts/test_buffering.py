@@ -109,6 +109,18 @@ def test_a_drain_that_is_rolled_back_moved_nothing(hot: None) -> None:
     balances_are_exact()
 
 
+def test_whoever_decides_by_a_balance_takes_what_is_queued_first(hot: None) -> None:
+    services.post_many([payment(n) for n in range(1, 4)])
+    account = Account.objects.get(account_no="220201-M-A")
+    with transaction.atomic():
+        Account.objects.select_for_update(no_key=True).get(pk=account.pk)
+        assert buffering.take_queued([account.pk]) == 3
+    account.refresh_from_db()
+    assert account.balance == 3
+    assert QueuedMovement.objects.count() == 3
+    balances_are_exact()
+
+
 # --- no lock on a buffered account ---
 
 

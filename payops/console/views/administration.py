@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 
 from payops.accounts.chart import dotted
 from payops.accounts.models import Account
+from payops.accounts.selectors import balances_now
 from payops.console import cells
 from payops.console.cells import Cell, Column, Table, link
 from payops.console.filters import AuditFilter, JobFilter, MerchantFilter
@@ -139,15 +140,20 @@ def merchant(request: HttpRequest, merchant_no: str) -> HttpResponseBase:
 
 def _account_table(found: Merchant) -> Table:
     accounts = Account.objects.filter(owner_kind="merchant", owner_no=found.merchant_no).select_related("subject")
+    # With what is queued, read in one statement; what is available is measured by the stored balance.
+    now = {
+        row["id"]: row["balance"]
+        for row in balances_now("a.owner_kind = 'merchant' AND a.owner_no = %(no)s", {"no": found.merchant_no})
+    }
     rows = [
         [
             cells.text(f"{dotted(row.subject.code)} {subject_name(row.subject)}", link("account", row.pk)),
             cells.number(row.account_no),
             cells.text(row.currency),
             cells.state(row, "status"),
-            cells.money(row.balance, row.currency),
+            cells.money(now.get(row.pk, row.balance), row.currency),
             cells.money(row.frozen, row.currency),
-            cells.money(row.balance - row.frozen, row.currency),
+            cells.money(row.available, row.currency),
         ]
         for row in accounts.order_by("subject__code", "currency")
     ]

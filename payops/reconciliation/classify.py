@@ -81,7 +81,8 @@ class Surroundings:
     """What a run knows besides its rows.
 
     `own_elsewhere` holds transactions of ours of any other day by (key, kind); `runs_done` the contract's dates with a
-    complete run; `recovered_keys` what an earlier run of this same day recovered as lost.
+    complete run; `recovered_keys` what an earlier run of this same day recovered as lost; `kept_own` and `kept_lines`
+    the keys of the day's rows that are spoken for.
     """
 
     day: date
@@ -91,6 +92,8 @@ class Surroundings:
     own_elsewhere: dict[tuple[str, int], OwnRow]
     runs_done: frozenset[date]
     recovered_keys: frozenset[tuple[str, int]] = frozenset()
+    kept_own: frozenset[tuple[str, int]] = frozenset()
+    kept_lines: frozenset[tuple[str, int]] = frozenset()
 
 
 class Judge:
@@ -120,10 +123,10 @@ class Judge:
         own_left, lines_left, pool = self._try_pool(own_left, lines_left, pool)
         own_left = self._offset(own_left)
         own_left, lines_left = self._kind_mismatches(own_left, lines_left)
-        for own, first in _with_first(own_left):
-            self._own_alone(own, first)
-        for line, first in _with_first(lines_left):
-            self._line_alone(line, first)
+        for own, again in _told_apart(own_left, self.around.kept_own):
+            self._own_alone(own, again)
+        for line, again in _told_apart(lines_left, self.around.kept_lines):
+            self._line_alone(line, again)
         for pooled in pool:
             self._still_open(pooled)
         return self.outcome
@@ -284,7 +287,7 @@ class Judge:
         paired = {d.own.id for d in self.outcome.new if d.result == ResultKind.KIND}
         return [own for own in own_left if own.id not in paired], rest
 
-    def _own_alone(self, own: OwnRow, first: OwnRow | None) -> None:
+    def _own_alone(self, own: OwnRow, again: bool) -> None:
         inside = self.around.window.covers(own.at)
         if not own.counts:
             waits = own.kind == Kind.REFUND and own.status in UNDECIDED
@@ -294,8 +297,8 @@ class Judge:
                 self._settle_absent(own)
             return
         elsewhere = self.around.own_elsewhere.get((own.key, own.kind))
-        if first is not None:
-            self._own_difference(ResultKind.DUPLICATE_OWN, ItemState.DEFINITE, own, ReasonCode.DUPLICATE, first)
+        if again:
+            self._own_difference(ResultKind.DUPLICATE_OWN, ItemState.DEFINITE, own, ReasonCode.DUPLICATE)
         elif elsewhere is not None and elsewhere.counts and elsewhere.own_date < own.own_date:
             self._own_difference(ResultKind.DUPLICATE_OWN, ItemState.DEFINITE, own, ReasonCode.DUPLICATE, elsewhere)
         elif inside:
@@ -313,9 +316,9 @@ class Judge:
             self.outcome.set_failed.append(own)
         return True
 
-    def _line_alone(self, line: LineRow, first: LineRow | None) -> None:
+    def _line_alone(self, line: LineRow, again: bool) -> None:
         ours = self.around.own_elsewhere.get((line.key, line.kind))
-        if first is not None:
+        if again:
             self._line_difference(ResultKind.DUPLICATE_CHANNEL, ItemState.DEFINITE, line, ReasonCode.DUPLICATE, ours)
         elif ours is not None and not ours.counts:
             self._lost(ours, line)
@@ -343,10 +346,10 @@ class Judge:
         )
 
 
-def _with_first(rows: list[Row]) -> Iterator[tuple[Row, Row | None]]:
-    """Rows by age, each with the one of the same key and kind that stands before it; what does not count is none."""
-    seen: dict[tuple[str, int], Row] = {}
+def _told_apart(rows: list[Row], kept: frozenset[tuple[str, int]]) -> Iterator[tuple[Row, bool]]:
+    """Rows by age, each with whether one of the same key and kind stands before it; what does not count is none."""
+    seen = set(kept)
     for row in sorted(rows, key=lambda left: left.id):
-        yield row, seen.get((row.key, row.kind))
+        yield row, (row.key, row.kind) in seen
         if row.value:
-            seen.setdefault((row.key, row.kind), row)
+            seen.add((row.key, row.kind))

@@ -36,7 +36,7 @@ from payops.orders.selectors import own_strays, own_window
 from payops.reconciliation import sql
 from payops.reconciliation.apply import apply
 from payops.reconciliation.booking import book
-from payops.reconciliation.choices import ItemState, ResultKind, RunState
+from payops.reconciliation.choices import ItemSide, ItemState, ResultKind, RunState
 from payops.reconciliation.classify import Judge, Outcome, PoolItem, Surroundings
 from payops.reconciliation.funds import receipt_due_set
 from payops.reconciliation.models import OpenItem, ReconResult, ReconRun
@@ -284,7 +284,7 @@ def _judge(
     lines = line_rows_of([*joined.line_ids, *(line_id for _own, line_id in joined.pairs), *repeated_lines], contract)
     own_left = [own[pk] for pk in joined.own_ids]
     lines_left = [lines[pk] for pk in joined.line_ids]
-    judge = Judge(_surroundings(run, before, own_left, lines_left))
+    judge = Judge(_surroundings(run, before, skips, own_left, lines_left))
     outcome = judge.decide(
         pairs=[(own[own_id], lines[line_id]) for own_id, line_id in joined.pairs],
         own_left=own_left,
@@ -312,7 +312,9 @@ def _still_standing(before: Before, skips: Skips) -> list[PoolItem]:
     return pool
 
 
-def _surroundings(run: ReconRun, before: Before, own_left: list[OwnRow], lines_left: list[LineRow]) -> Surroundings:
+def _surroundings(
+    run: ReconRun, before: Before, skips: Skips, own_left: list[OwnRow], lines_left: list[LineRow]
+) -> Surroundings:
     contract, day = run.contract, run.channel_date
     runs_done = frozenset(
         ReconRun.objects.filter(contract=contract, batch=run.batch, is_current=True).values_list(
@@ -335,6 +337,8 @@ def _surroundings(run: ReconRun, before: Before, own_left: list[OwnRow], lines_l
         recovered_keys=frozenset(
             (item.match_key, item.kind) for item in before.redo.values() if item.result == ResultKind.STATUS
         ),
+        kept_own=before.kept_keys(ItemSide.OWN, skips.gone),
+        kept_lines=before.kept_keys(ItemSide.CHANNEL, skips.gone),
     )
 
 

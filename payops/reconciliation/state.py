@@ -72,6 +72,15 @@ class Before:
     pairs: list[OpenItem] = field(default_factory=list)
     replaced: list[OpenItem] = field(default_factory=list)
 
+    def kept_keys(self, side: ItemSide, gone: set[int]) -> frozenset[tuple[str, int]]:
+        """Keys of the day's rows on one side that stay out of the join: what has one of them too is a duplicate.
+
+        `gone` are promoted items whose line the bill does not have any more.
+        """
+        kept = (item for item in (*self.frozen, *self.promoted) if item.pk not in gone)
+        kept = (item for item in kept if item.d or item.side == ItemSide.PAIR)
+        return frozenset((item.match_key, item.kind) for item in kept if item.side in (side, ItemSide.PAIR))
+
 
 def snapshot(item: OpenItem) -> tuple:
     """The fields a run may change, to write only what did change."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 from collections.abc import Callable, Iterator
 from os import PathLike
 from pathlib import Path
@@ -28,6 +29,7 @@ from payops.channels.formats import (
     get_format,
     unwrap,
 )
+from payops.channels.formats.crew import Crew, Task
 from payops.channels.models import BillFile, BillLine, ChannelContract
 from payops.core import audit
 from payops.core.copying import copy_text
@@ -215,8 +217,7 @@ def bill_parse(bill_file_id: int) -> BillFile:
         if bill_file.state != FileState.RECEIVED:
             return bill_file
         try:
-            with transaction.atomic():
-                reader = _load_lines(bill_file)
+            reader = _load_lines(bill_file)
         except FormatError as error:
             _reject(bill_file, error.code, str(error))
         except DataError as error:
@@ -241,10 +242,38 @@ def _reject(bill_file: BillFile, code: str, message: str) -> None:
 
 
 def _load_lines(bill_file: BillFile) -> Reader:
-    source = source_of(bill_file)
-    limits = Limits(max_bytes=settings.PAYOPS_MAX_UNPACKED_BYTES)
-    big = _has_many_lines(source, limits)
-    reader = get_format(bill_file.format_code).open(source, expectation_of(bill_file))
+    """The lines in their partition and the reader with its figures.
+
+    A big file is read by several processes. When that ends in a refusal, one reads it again from the start: what is
+    wrong first, and how it is said, then does not depend on who read which part.
+    """
+    source, expect = source_of(bill_file), expectation_of(bill_file)
+    fmt = get_format(bill_file.format_code)
+    big = _has_many_lines(source, Limits(max_bytes=settings.PAYOPS_MAX_UNPACKED_BYTES))
+    reader = fmt.open(source, expect)
+    members = bill_readers() - 1 if big and reader.divisible else 0
+    if members > 0:
+        try:
+            with transaction.atomic():
+                task = Task(
+                    str(full_path(bill_file.stored_path)), bill_file.original_name, bill_file.format_code, expect
+                )
+                with Crew(task, members) as crew:
+                    reader.divide_with(crew)
+                    return _store_lines(bill_file, reader, big=True)
+        except (FormatError, DataError):
+            bill_file.day_file_no = None
+            reader = fmt.open(source, expect)
+    with transaction.atomic():
+        return _store_lines(bill_file, reader, big=big)
+
+
+def bill_readers() -> int:
+    """How many processes read a big bill: PAYOPS_BILL_READERS, or as many as there are processors to run on."""
+    return min(settings.PAYOPS_BILL_READERS, len(os.sched_getaffinity(0)))
+
+
+def _store_lines(bill_file: BillFile, reader: Reader, *, big: bool) -> Reader:
     bill_file.day_file_no = _next_number(bill_file.channel_date, big=big)
     lo, hi = line_range(bill_file)
     ensure_day(bill_file.channel_date, only=[BillLine])

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import compress, count
 from operator import ne, neg, sub
-from typing import Final
+from typing import Any, Final
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -40,6 +40,7 @@ from payops.channels.formats.columns import (
     time_table,
 )
 from payops.channels.formats.container import DEFAULT_LIMITS, Limits, Source
+from payops.channels.formats.divided import DivisibleReader
 from payops.channels.formats.refusals import damaged_number, wrong_day
 
 _REFUND_CODE: Final = KIND_CODES[REFUND]
@@ -111,7 +112,7 @@ class AlipayTrade:
         return self.open(source, expect).raw_text(line_no)
 
 
-class AlipayReader(AlipayListReader):
+class AlipayReader(AlipayListReader, DivisibleReader):
     """One pass over one business detail."""
 
     title = BUSINESS.detail
@@ -144,9 +145,32 @@ class AlipayReader(AlipayListReader):
     def batches(self) -> Iterator[Batch]:
         """Rows up to the end of the list, then the proof of the totals."""
         self._sign = self._fee_sign()
-        for numbers, columns in self.tables():
-            yield from self.convert_all(numbers, columns)
+        yield from self.spread()
         self._prove()
+
+    def rows_of(self, block: bytes, *, last: bool) -> Iterator[Batch]:
+        """The good rows of one block."""
+        for numbers, columns in self.tables_of(block):
+            yield from self.convert_all(numbers, columns)
+
+    def member_options(self) -> dict[str, Any]:
+        """The sign of the fees, which only a part of the rows may show."""
+        return {"fee_sign": "positive" if self._sign == 1 else "negative"}
+
+    def obey(self, prefix_id: int, contract_id: int) -> None:
+        """As any reader's; the sign is given."""
+        super().obey(prefix_id, contract_id)
+        self._sign = self._fee_sign()
+
+    def own_figures(self) -> dict[str, Any]:
+        """The sums the footer and the summary state."""
+        return self._sums
+
+    def add_own_figures(self, figures: dict[str, Any]) -> None:
+        """Sums of other rows."""
+        for kind, sums in figures.items():
+            for name, value in sums.items():
+                self._sums[kind][name] += value
 
     def _fee_sign(self) -> int:
         """−1 when fees we pay are negative (as documented), +1 when positive; the first charged payment says."""

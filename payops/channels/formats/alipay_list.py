@@ -158,6 +158,11 @@ class AlipayListReader(Reader):
 
     def tables(self) -> Iterator[tuple[Sequence[int], Sequence[Sequence[bytes]]]]:
         """Row numbers and columns of raw cells, block by block; leaves the footer in `_footer`."""
+        for block, _last in self.row_blocks():
+            yield from self.tables_of(block)
+
+    def row_blocks(self) -> Iterator[tuple[bytes, bool]]:
+        """The rows as blocks of whole lines, each with whether it is the last; leaves the footer in `_footer`."""
         end = self.end_mark.encode(self._encoding)
         lines = self.lines()
         try:
@@ -168,15 +173,16 @@ class AlipayListReader(Reader):
                 found = block.find(end)
                 at = block.rfind(b"\n", 0, found) + 1 if found >= 0 else -1
                 if at >= 0 and block.startswith(b"#", at):
-                    yield from self._block_tables(block[:at])
+                    yield block[:at], True
                     self._footer = _bounded(block[at:], blocks)
                     return
-                yield from self._block_tables(block)
+                yield block, False
             raise self.truncated()
         finally:
             lines.close()
 
-    def _block_tables(self, block: bytes) -> Iterator[tuple[Sequence[int], Sequence[Sequence[bytes]]]]:
+    def tables_of(self, block: bytes) -> Iterator[tuple[Sequence[int], Sequence[Sequence[bytes]]]]:
+        """Row numbers and columns of a block, at most one table."""
         if not block:
             return
         start = self._next

@@ -283,7 +283,8 @@ def row_hash(key: str | bytes) -> int:
     return int.from_bytes(blake2b(data, digest_size=8).digest(), "big", signed=True)
 
 
-def _hashes(keys: Sequence[bytes]) -> tuple[int, ...]:
+def block_hashes(keys: Sequence[bytes]) -> tuple[int, ...]:
+    """`row_hash` of many keys."""
     digests = b"".join([blake2b(key, digest_size=8).digest() for key in keys])
     return struct.unpack(f">{len(keys)}q", digests)
 
@@ -340,6 +341,10 @@ class Reader:
 
     header_lines = 0
     """Physical lines before the first row, known once the header is read."""
+    divisible = False
+    """Whether it is a `DivisibleReader`, whose blocks several processes convert."""
+    strict = False
+    """What is odd ends the conversion of a block instead of being set aside, halved or noted."""
 
     def __init__(self, expect: Expectation) -> None:
         self.expect = expect
@@ -443,7 +448,7 @@ class Reader:
             raise AssertionError("a bill reader is read once; open another")
         self._started = True
         for batch in self.batches():
-            hashes = _hashes(batch.key)
+            hashes = block_hashes(batch.key)
             self._refuse_repeats(batch, hashes)
             self._add_sums(batch)
             self.line_count += len(batch.numbers)
@@ -481,7 +486,7 @@ class Reader:
     def _repeat_of_earlier(self, hashes: Sequence[int]) -> int:
         wanted = set(hashes)
         for batch in self.reopen().batches():
-            common = wanted.intersection(_hashes(batch.key))
+            common = wanted.intersection(block_hashes(batch.key))
             if common:
                 return min(i for i, value in enumerate(hashes) if value in common)
         return 0
@@ -517,6 +522,13 @@ class Reader:
         if whole[0]:
             self._add_sum(main_currency, main_kind, KindSums(*whole))
 
+    def sums_by_code(self) -> dict[str, dict[int, KindSums]]:
+        """`sums_by_currency` with the codes of the kinds."""
+        return {
+            currency: {KIND_CODES[kind]: sums for kind, sums in kinds.items()}
+            for currency, kinds in self.sums_by_currency.items()
+        }
+
     def _add_sum(self, currency: bytes, kind: int, sums: KindSums) -> None:
         kinds = self.sums_by_currency.setdefault(currency.decode(), {})
         name = KINDS[kind]
@@ -533,6 +545,9 @@ class Reader:
 
     def convert_all(self, numbers: Sequence[int], columns: Sequence[Sequence[bytes]]) -> Iterator[Batch]:
         """Convert, halving the rows until each unreadable one stands alone and is set aside as a bad line."""
+        if self.strict:
+            yield self.convert(numbers, columns)
+            return
         try:
             batch = self.convert(numbers, columns)
         except IrregularError as reason:
@@ -552,6 +567,8 @@ class Reader:
 
     def add_bad_line(self, number: int, raw: str, reason: IrregularError) -> None:
         """Set a line aside; too many of them reject the file."""
+        if self.strict:
+            raise reason
         shown = raw if len(raw) <= 600 else raw[:600] + "…"
         # PostgreSQL keeps no NUL in text or JSON.
         shown = shown.replace("\x00", "\ufffd")
@@ -566,6 +583,8 @@ class Reader:
 
     def warn(self, code: str, message: str, number: int) -> None:
         """Note what is odd without being wrong, up to MAX_WARNINGS."""
+        if self.strict:
+            raise IrregularError(code, message)
         if len(self.warnings) < MAX_WARNINGS:
             self.warnings.append({"code": code, "message": message, "line_no": number})
 

@@ -205,13 +205,18 @@ class FixedWidthReader(Reader):
 
     def batches(self) -> Iterator[Batch]:
         """All rows; then the day and the computed totals."""
+        for block, _last in self.row_blocks():
+            yield from self.block_rows(block)
+        self.finish()
+
+    def row_blocks(self) -> Iterator[tuple[bytes, bool]]:
+        """The file in blocks of whole lines, none marked as the last."""
         lines = self.lines()
         try:
             for block in lines.blocks():
-                yield from self._block_rows(block)
+                yield block, False
         finally:
             lines.close()
-        self.finish()
 
     def finish(self) -> None:
         """What only the whole file can say: that anything was read, that it is of the day, and its sums."""
@@ -234,7 +239,8 @@ class FixedWidthReader(Reader):
             self.totals.add(f"{kind}.count", None, sums.count, unit="count")
             self.totals.add(f"{kind}.amount", None, sums.amount)
 
-    def _block_rows(self, block: bytes) -> Iterator[Batch]:
+    def block_rows(self, block: bytes) -> Iterator[Batch]:
+        """The good rows of one block."""
         start = self._next
         whole = block.endswith(b"\n")
         rows = [row.removesuffix(b"\r") for row in block.removesuffix(b"\n").split(b"\n")]

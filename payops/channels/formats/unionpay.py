@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -23,6 +23,7 @@ from payops.channels.formats.base import (
 )
 from payops.channels.formats.columns import IrregularError, mask_card, require_digits, require_keys, show
 from payops.channels.formats.container import Source
+from payops.channels.formats.divided import DivisibleReader
 from payops.channels.formats.fixed_width import (
     FixedWidthFormat,
     FixedWidthReader,
@@ -93,7 +94,7 @@ _KIND_NAMES: Final = {
 }
 
 
-class UnionpayReader(MerchantFileReader):
+class UnionpayReader(MerchantFileReader, DivisibleReader):
     """One pass over one ZM file."""
 
     layout = LAYOUT
@@ -112,6 +113,23 @@ class UnionpayReader(MerchantFileReader):
             raise self.other_file(_KIND_NAMES["ZME"])
         if not FIRST_ROW.match(row):
             raise self.not_this(row if head.strip() else b"")
+
+    def batches(self) -> Iterator[Batch]:
+        """All rows; then the day and the computed totals."""
+        yield from self.spread()
+        self.finish()
+
+    def rows_of(self, block: bytes, *, last: bool) -> Iterator[Batch]:
+        """The good rows of one block."""
+        return self.block_rows(block)
+
+    def own_figures(self) -> dict[str, Any]:
+        """Whether a row was of the day."""
+        return {"on_day": self._on_day}
+
+    def add_own_figures(self, figures: dict[str, Any]) -> None:
+        """One row of the day is enough."""
+        self._on_day = self._on_day or figures["on_day"]
 
     def convert(self, numbers: Sequence[int], columns: list[Sequence[bytes]]) -> Batch:
         """Rows cut into fields, field by field."""

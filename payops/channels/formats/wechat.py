@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from operator import sub
-from typing import Final
+from typing import Any, Final
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -22,7 +22,6 @@ from payops.channels.formats.base import (
     BillType,
     Expectation,
     FormatError,
-    Reader,
 )
 from payops.channels.formats.columns import (
     DAMAGED_NUMBER,
@@ -40,6 +39,7 @@ from payops.channels.formats.columns import (
     time_table,
 )
 from payops.channels.formats.container import DEFAULT_LIMITS, Limits, LineStream, Source, unwrap
+from payops.channels.formats.divided import Blocks, DivisibleReader
 from payops.channels.formats.refusals import damaged_number, not_a_bill, wrong_day
 from payops.channels.formats.wechat_answers import refuse_answer
 from payops.core.money import CURRENCY_EXPONENTS
@@ -150,7 +150,7 @@ class WechatTrade:
         return ""
 
 
-class WechatReader(Reader):
+class WechatReader(DivisibleReader):
     """One pass over one trade bill."""
 
     header_lines = 1
@@ -170,7 +170,7 @@ class WechatReader(Reader):
         self._at: dict[str, int] = {}
         self._names: list[str] = []
         self._crlf = True
-        self._carry = b""
+        self._footer = b""
         self._sums = dict.fromkeys((*_AMOUNTS, "fee"), 0)
         self._rows = 0
         self._next = 1
@@ -256,6 +256,11 @@ class WechatReader(Reader):
 
     def batches(self) -> Iterator[Batch]:
         """Rows up to the footer, then the proof of the totals."""
+        yield from self.spread()
+        self._read_footer(self._footer)
+
+    def row_blocks(self) -> Blocks:
+        """Everything between header and footer; leaves the footer in `_footer`."""
         lines, mark = self.lines(), self.footer_mark
         try:
             lines.line()
@@ -263,15 +268,30 @@ class WechatReader(Reader):
             for block in blocks:
                 at = 0 if block.startswith(mark) else block.find(b"\n" + mark) + 1
                 if at or block.startswith(mark):
-                    yield from self._block_rows(block[:at], last=True)
-                    self._read_footer(block[at:], blocks)
+                    yield block[:at], True
+                    self._footer = _bounded(block[at:], blocks)
                     return
-                yield from self._block_rows(block, last=False)
+                yield block, False
             raise self._truncated()
         finally:
             lines.close()
 
-    def _block_rows(self, block: bytes, *, last: bool) -> Iterator[Batch]:
+    def divides(self, block: bytes, following: bytes) -> bool:
+        """Merchant text may break a row over two blocks; what then follows has no back-tick."""
+        return block.startswith(b"`") and (not following or following.startswith(b"`"))
+
+    def own_figures(self) -> dict[str, Any]:
+        """What the footer states."""
+        return {"rows": self._rows, "sums": self._sums}
+
+    def add_own_figures(self, figures: dict[str, Any]) -> None:
+        """Rows and sums of other blocks."""
+        self._rows += figures["rows"]
+        for name, value in figures["sums"].items():
+            self._sums[name] += value
+
+    def rows_of(self, block: bytes, *, last: bool) -> Iterator[Batch]:
+        """The good rows of one block; what its last line begins waits for the next block unless it is the last."""
         if self._carry:
             block, self._carry = self._carry + block, b""
         if not block:
@@ -469,11 +489,7 @@ class WechatReader(Reader):
 
     # -- footer -------------------------------------------------------------------------------------------------
 
-    def _read_footer(self, text: bytes, blocks: Iterator[bytes]) -> None:
-        for block in blocks:
-            text += block
-            if len(text) > _MAX_FOOTER:
-                break
+    def _read_footer(self, text: bytes) -> None:
         lines = [line.strip() for line in text.split(b"\n")]
         while lines and not lines[-1]:
             lines.pop()
@@ -516,6 +532,14 @@ class WechatReader(Reader):
             % {"row": self._next - 1},
             {"line_no": self._next - 1, "rows": self._rows},
         )
+
+
+def _bounded(text: bytes, blocks: Iterator[bytes]) -> bytes:
+    for block in blocks:
+        text += block
+        if len(text) > _MAX_FOOTER:
+            break
+    return text
 
 
 def _wrong_cells(record: bytes, found: int, width: int) -> IrregularError:

@@ -76,6 +76,7 @@ class FundflowReader(WechatReader):
     footer_mark = _FOOTER.encode()
     footer_name = "支出金额"
     kind_of_file = gettext_lazy("WeChat fund-flow bill")
+    divisible = False  # its balances are followed from row to row
 
     def __init__(self, source: Source, expect: Expectation) -> None:
         super().__init__(source, expect)

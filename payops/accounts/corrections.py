@@ -18,6 +18,7 @@ from django.utils.translation import gettext as _
 from payops.accounts.choices import CorrectionKind, DayState, DocumentState, Event, Side
 from payops.accounts.documents import account_find, next_numbers
 from payops.accounts.errors import guard_errors
+from payops.accounts.guards_registers import KEPT_BY_REGISTERS, PENDING_CLEARING
 from payops.accounts.lines import LinesPosting, RawLine, post_lines
 from payops.accounts.models import (
     Account,
@@ -219,12 +220,13 @@ def plan_one_sided(*, voucher_id: int, entry_ids: Iterable[int], right: Sequence
 
     Amounts are minor units. Raises PayopsError 'corrections.not_found', '.unfinished', '.reversed', '.dependent',
     '.no_lines', '.other_voucher', '.red_line', '.already_corrected', '.two_sides', '.two_currencies', '.totals',
-    '.nothing_changes', 'ledger.unknown_account', 'ledger.account_closed'.
+    '.nothing_changes', '.registered', 'ledger.unknown_account', 'ledger.account_closed'.
     """
     voucher = voucher_get(voucher_id)
     wrong = _wrong_lines(voucher, sorted(set(entry_ids)))
     side, currency = wrong[0].side, wrong[0].currency
     places = _right_places(right, currency)
+    _refuse_registered([*(entry.account for entry in wrong), *(account for account, _amount in places)])
     taken, given = sum(entry.amount for entry in wrong), sum(amount for _account, amount in places)
     if taken != given:
         raise PayopsError(
@@ -334,6 +336,23 @@ def _right_places(right: Sequence[RightLine], currency: str) -> list[tuple[Accou
             )
         places.append((account, line.amount))
     return places
+
+
+def _refuse_registered(accounts: Sequence[Account]) -> None:
+    """Suspense and money in flight are worked by their registers, never moved line by line (DOMAIN 8)."""
+    if all(account.subject.code == PENDING_CLEARING for account in accounts):
+        return
+    for account in accounts:
+        if account.subject.code in KEPT_BY_REGISTERS:
+            raise PayopsError(
+                "corrections.registered",
+                _(
+                    "What stands on %(account)s is worked as cases, refunds or payouts. "
+                    "Resolve it there, or reverse the whole voucher."
+                )
+                % {"account": account.account_no},
+                {"account_no": account.account_no},
+            )
 
 
 def plan_whole(*, voucher_id: int) -> CorrectionPlan:

@@ -25,6 +25,7 @@ from payops.accounts.choices import AccountStatus, DocumentState, Element, Event
 from payops.accounts.documents import account_find, next_numbers
 from payops.accounts.errors import guard_errors
 from payops.accounts.guards import DAY_LOCK
+from payops.accounts.guards_registers import KEPT_BY_REGISTERS
 from payops.accounts.lines import LARGEST_VOUCHER, LinesPosting, RawLine, post_lines
 from payops.accounts.models import Account, ManualVoucher
 from payops.accounts.posting import account_closed, open_accounting_day
@@ -46,8 +47,6 @@ MAKER: Final = "ledger.correct"
 CHECKER: Final = "adjustments.approve"
 LARGE_AMOUNT: Final = 5_000_000
 """Above 50,000.00 the second tier decides (minor units); for a batch its total counts."""
-KEPT_BY_REGISTERS: Final = ("122101", "220203", "224101", "224102", "300101")
-"""Subjects whose every cent some register remembers: a line by hand would leave the register wrong."""
 ATTACHMENT_LIMIT: Final = 10 * 1024**2
 ATTACHMENT_BEGINNINGS: Final[dict[str, tuple[bytes, ...]]] = {
     ".pdf": (b"%PDF-",),

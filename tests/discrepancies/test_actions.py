@@ -481,6 +481,18 @@ def test_a_failed_refund_of_a_surplus_opens_the_case_again(lost, decide, world):
     assert (second.state, pending(world.a)) == ("booked", 10000)
 
 
+def test_a_failed_refund_told_again_after_the_case_was_resolved_otherwise_leaves_it_closed(lost, decide, world):
+    case = lost(10000)
+    action = decide(case, ActionKind.REFUND_PAYER)
+    Transaction.objects.filter(pk=action.transaction_id).update(status=Status.FAILED)
+    surplus_refund_failed(transaction_id=action.transaction_id)
+    decide(case, ActionKind.SUPPLEMENT)
+    surplus_refund_failed(transaction_id=action.transaction_id)
+    case.refresh_from_db()
+    assert (case.state, case.suspense, surplus(world.wechat)) == (CaseState.CLOSED, 0, 0)
+    assert check_suspense(DAY) == []
+
+
 def test_history_and_approval_page_speak_the_readers_language(lost, decide):
     """Codes are stored, words are chosen by whoever reads."""
     from payops.approvals.selectors import describe

@@ -42,7 +42,8 @@ def surplus_refund_failed(*, transaction_id: int, note: str = "", username: str 
     """The refund of a surplus failed for good or came back: the case is open again with what is back in suspense.
 
     `transaction_id` is the refund an action created; None when none did. Confirms the failure with orders, which books
-    refunds in flight → surplus, unless that was done already. A second call finds the case open and changes nothing.
+    refunds in flight → surplus, unless that was done already. A second call changes nothing, whatever became of the
+    case since.
     """
     action = (
         CaseAction.objects.filter(transaction_id=transaction_id, kind=ActionKind.REFUND_PAYER, state=ActionState.BOOKED)
@@ -67,6 +68,9 @@ def surplus_refund_failed(*, transaction_id: int, note: str = "", username: str 
             % {"case": case.case_no, "id": transaction_id},
             {"case": case.pk, "transaction": str(transaction_id)},
         )
+    if case.events.filter(what=CaseEventKind.REOPENED, voucher_id=voucher_id).exists():
+        # Told once more after the case was resolved another way: the money came back once and is not in suspense now.
+        return case
     return case_reopen(
         case_id=case.pk,
         suspense=action.amount,

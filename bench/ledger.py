@@ -190,6 +190,28 @@ def rate(count: int, work: Callable[[], None]) -> float:
     return count / (time.perf_counter() - start)
 
 
+def cpu_of(server_process: int) -> float:
+    """Processor seconds of this process and of its server process so far; NaN where the system does not tell."""
+    try:
+        spent = int(Path(f"/proc/{server_process}/schedstat").read_text().split()[0]) / 1e9
+    except OSError:
+        return float("nan")
+    return spent + time.process_time()
+
+
+class Meter:
+    """Rates by the clock, and processor time per voucher, which other work on the machine hardly touches."""
+
+    def __init__(self) -> None:
+        self.rates: dict[str, list[float]] = {}
+        self.cpu_ms: dict[str, list[float]] = {}
+
+    def run(self, kind: str, count: int, server_process: int, work: Callable[[], None]) -> None:
+        before = cpu_of(server_process)
+        self.rates.setdefault(kind, []).append(rate(count, work))
+        self.cpu_ms.setdefault(kind, []).append((cpu_of(server_process) - before) / count * 1000)
+
+
 def post_loop(first: int, count: int, event: Event = HOT) -> None:
     for posting in postings(first, count, event):
         services.post(posting)
@@ -289,34 +311,31 @@ class Hordak:
 
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     source, accounts = Source(), baseline_accounts()
-    measured = {
-        "rates": singles(arguments, source, accounts),
-        **hot_account(arguments, source, accounts),
-    }
-    return {**measured, **many_days(arguments, source)}
+    measured = singles(arguments, source, accounts)
+    measured |= hot_account(arguments, source, accounts)
+    return measured | many_days(arguments, source)
 
 
-def singles(arguments: argparse.Namespace, source: Source, accounts: dict[str, list[int]]) -> dict[str, list[float]]:
+def singles(arguments: argparse.Namespace, source: Source, accounts: dict[str, list[int]]) -> dict[str, Any]:
     """One posting after another, and in bulk."""
-    conn = plain_connection()
+    conn, meter = plain_connection(), Meter()
     hordak = Hordak(arguments.hordak) if arguments.hordak else None
-    rates: dict[str, list[float]] = {"psycopg": [], "post": [], "post_many": [], "hordak": []}
     baseline_loop(conn, accounts, source.take(50), 50)
     post_loop(source.take(50), 50)
     services.post_many(postings(source.take(500), 500))
-    count = arguments.baseline
+    count, rates = arguments.baseline, meter.rates
+    theirs, ours = conn.info.backend_pid, connection.connection.info.backend_pid
     for turn in range(arguments.repeats):
         first = source.take(count)
-        rates["psycopg"].append(rate(count, lambda f=first: baseline_loop(conn, accounts, f, count)))
+        meter.run("psycopg", count, theirs, lambda f=first: baseline_loop(conn, accounts, f, count))
         first = source.take(count)
-        rates["post"].append(rate(count, lambda f=first: post_loop(f, count)))
+        meter.run("post", count, ours, lambda f=first: post_loop(f, count))
         if turn % 3 == 0:
             first = source.take(arguments.vouchers)
-            rates["post_many"].append(
-                rate(arguments.vouchers, lambda f=first: services.post_many(postings(f, arguments.vouchers)))
-            )
+            many = arguments.vouchers
+            meter.run("post_many", many, ours, lambda f=first, n=many: services.post_many(postings(f, n)))
             if hordak:
-                rates["hordak"].append(hordak.rate(count // 4))
+                rates.setdefault("hordak", []).append(hordak.rate(count // 4))
     conn.close()
     if hordak:
         hordak.close()
@@ -325,7 +344,8 @@ def singles(arguments: argparse.Namespace, source: Source, accounts: dict[str, l
         for kind, event in kinds.items():
             together = several_clients(event, arguments.clients, max(count // 4, 50), accounts, source)[0]
             rates.setdefault(kind, []).append(together)
-    return {kind: values for kind, values in rates.items() if values}
+    cpu = {kind: round(statistics.median(values), 4) for kind, values in meter.cpu_ms.items()}
+    return {"rates": rates, "cpu_ms_per_voucher": cpu}
 
 
 def hot_account(arguments: argparse.Namespace, source: Source, accounts: dict[str, list[int]]) -> dict[str, Any]:
@@ -404,7 +424,12 @@ def summary(measured: dict[str, Any], arguments: argparse.Namespace) -> dict[str
     }
     if "hordak" in medians:
         ratios["post_many / django-hordak"] = round(medians["post_many"] / medians["hordak"], 1)
-    ratios |= measured["hot_ratios"]
+    cpu = measured["cpu_ms_per_voucher"]
+    ratios |= {
+        "processor time, psycopg / post": round(cpu["psycopg"] / cpu["post"], 2),
+        "processor time, psycopg / post_many": round(cpu["psycopg"] / cpu["post_many"], 1),
+        **measured["hot_ratios"],
+    }
     with connection.cursor() as cursor:
         cursor.execute("SHOW server_version")
         version = cursor.fetchone()[0]

@@ -235,22 +235,24 @@ BEGIN
     IF NOT n.followed THEN
         -- The stored balance of these follows later. Their movements are queued here, by the database, so that stored
         -- balance + queue = sum of entries whoever writes them; summary entries wait for the day's end instead.
-        SELECT c.account_no INTO r FROM new_entries e
+        WITH later AS (
+            SELECT e.account_id, e.id, c.account_no, s.code,
+                CASE WHEN e.side = s.normal_side THEN e.amount ELSE -e.amount END AS delta,
+                EXISTS (SELECT FROM accounts_postingmoderule m
+                    WHERE m.account_id = e.account_id AND m.event = e.event AND m.mode = 'summary'
+                        AND m.effective_day <= {ID_DAY} AND (m.end_day IS NULL OR m.end_day > {ID_DAY})) AS summed
+            FROM new_entries e
             JOIN accounts_account c ON c.id = e.account_id JOIN accounts_subject s ON s.id = c.subject_id
-            WHERE e.balance_after IS NULL AND (s.code LIKE '2202%' OR s.code LIKE '2203%')
-                AND (e.side = s.normal_side) <> (e.amount > 0) LIMIT 1;
+            WHERE e.balance_after IS NULL
+        ), queued AS (
+            INSERT INTO accounts_queuedmovement (account_id, entry_id, delta, queued_at)
+                SELECT account_id, id, delta, clock_timestamp() FROM later WHERE NOT summed ORDER BY id
+        )
+        SELECT min(account_no) FILTER (WHERE delta < 0 AND (code LIKE '2202%' OR code LIKE '2203%')) AS account_no
+            INTO r FROM later;
         IF r.account_no IS NOT NULL THEN
             RAISE EXCEPTION 'merchant account % is debited in real time only', r.account_no USING ERRCODE = 'PL013';
         END IF;
-        INSERT INTO accounts_queuedmovement (account_id, entry_id, delta, queued_at)
-            SELECT e.account_id, e.id, CASE WHEN e.side = s.normal_side THEN e.amount ELSE -e.amount END,
-                clock_timestamp()
-            FROM new_entries e
-            JOIN accounts_account c ON c.id = e.account_id JOIN accounts_subject s ON s.id = c.subject_id
-            WHERE e.balance_after IS NULL AND NOT EXISTS (SELECT FROM accounts_postingmoderule m
-                WHERE m.account_id = e.account_id AND m.event = e.event AND m.mode = 'summary'
-                    AND m.effective_day <= {ID_DAY} AND (m.end_day IS NULL OR m.end_day > {ID_DAY}))
-            ORDER BY e.id;
     END IF;
     RETURN NULL;
 END

@@ -21,7 +21,7 @@ from payops.settlement.selectors import check_terms
 
 _RESULTS = dict(ResultKind.choices)
 _PARTS = {
-    "receipt": ("receipt", "receipt_short", "receivable"),
+    "receipt": ("receipt", "receipt_short", "receipt_group", "receivable"),
     "differences": ("netted_cost", "new.", "cleared."),
     "rows": (
         "supplements", "held", "dropped", "released", "topups", "surplus_refunds", "discounts_elsewhere", "fees",

@@ -57,3 +57,11 @@ class ReceiptState(models.TextChoices):
     WAITING = "waiting", _("Waiting for the receipt")
     AGREED = "agreed", _("Agreed")
     DIFFERENT = "different", _("Different")
+
+
+class AllocationKind(models.TextChoices):
+    """Why a settlement line pays the channel days it pays."""
+
+    NAMED = "named", _("The day the bank line names")
+    GROUP = "group", _("Consecutive days whose sum it is")
+    PERSON = "person", _("Divided by hand")

@@ -6,10 +6,10 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
 from payops.accounts.choices import event_choices
-from payops.channels.models import BankAccount, BillFile, ChannelContract
+from payops.channels.models import BankAccount, BankLine, BillFile, ChannelContract
 from payops.core.models import JobRun
 from payops.discrepancies.models import Discrepancy
-from payops.reconciliation.choices import ItemSide, ItemState, ReceiptState, ResultKind, RunState
+from payops.reconciliation.choices import AllocationKind, ItemSide, ItemState, ReceiptState, ResultKind, RunState
 
 
 class ReconRun(models.Model):
@@ -211,6 +211,60 @@ class ChannelReceipt(models.Model):
 
     def __str__(self) -> str:
         return f"{self.contract_id} {self.channel_date}"
+
+
+class ReceiptAllocation(models.Model):
+    """One way a settlement line was divided among the channel days of its contract; a later one takes its place.
+
+    Rows are only added, and only `is_current` ever changes. `attributed` is False where the difference between the line
+    and the bills belongs to its days together and to no single one (DOMAIN 11.4).
+    """
+
+    bank_line = models.ForeignKey(BankLine, on_delete=models.PROTECT, related_name="allocations")
+    number = models.PositiveSmallIntegerField(_("number"))
+    kind = models.CharField(_("kind"), max_length=6, choices=AllocationKind.choices)
+    attributed = models.BooleanField(_("difference attributed"), default=True)
+    is_current = models.BooleanField(_("current"), default=True)
+    made_by = models.CharField(_("made by"), max_length=150)
+    approval_id = models.BigIntegerField(_("request"), null=True, blank=True)
+    made_at = models.DateTimeField(_("made at"), auto_now_add=True)
+
+    class Meta:
+        ordering = ["bank_line", "number"]
+        verbose_name = _("receipt allocation")
+        verbose_name_plural = _("receipt allocations")
+        constraints = [
+            models.UniqueConstraint(fields=["bank_line", "number"], name="receipt_allocation_number"),
+            models.UniqueConstraint(
+                fields=["bank_line"], condition=models.Q(is_current=True), name="receipt_allocation_one_current"
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(kind="person") | models.Q(approval_id__isnull=False),
+                name="receipt_allocation_by_hand_is_approved",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.bank_line_id} #{self.number}"
+
+
+class ReceiptPart(models.Model):
+    """What of a settlement line pays one channel day (minor units). The parts of an allocation add up to its line."""
+
+    allocation = models.ForeignKey(ReceiptAllocation, on_delete=models.PROTECT, related_name="parts")
+    receipt = models.ForeignKey(ChannelReceipt, on_delete=models.PROTECT, related_name="parts")
+    amount = models.BigIntegerField(_("amount (minor units)"))
+
+    class Meta:
+        ordering = ["allocation", "id"]
+        verbose_name = _("part of a receipt")
+        verbose_name_plural = _("parts of receipts")
+        constraints = [
+            models.UniqueConstraint(fields=["allocation", "receipt"], name="receipt_part_one_per_day"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.receipt_id} {self.amount}"
 
 
 class ReceiptDifference(models.Model):

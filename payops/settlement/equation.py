@@ -17,6 +17,7 @@ from payops.channels.models import ChannelContract
 from payops.core.money import format_amount
 from payops.merchants.models import Collection
 from payops.reconciliation.choices import ItemState, ResultKind
+from payops.reconciliation.funds.allocation import group_of_receipt
 from payops.reconciliation.models import ChannelReceipt, OpenItem, RunVoucher
 from payops.settlement import holds, sql
 from payops.settlement.choices import HoldState, SessionKind
@@ -27,6 +28,7 @@ TERM_NAMES: Final[dict[str, str]] = {
     "receipt": gettext_noop("Receipt"),
     "netted_cost": gettext_noop("Channel cost netted by the bill"),
     "receipt_short": gettext_noop("Receipt short of the bill"),
+    "receipt_group": gettext_noop("Received for this date with the other dates of one receipt"),
     "receivable": gettext_noop("Receivable allowed instead of the receipt"),
     "new.own": gettext_noop("System-only differences of this date"),
     "new.channel": gettext_noop("Channel-only differences of this date"),
@@ -69,6 +71,8 @@ class Equation:
     details: dict[str, dict[str, int]]
     clearing_amount: int
     receipt_missing: bool = False
+    group_off: int = 0
+    group: tuple[dt.date, ...] = ()
     suspect: str = ""
     reason: str = ""
     terms: list[dict[str, Any]] = field(default_factory=list)
@@ -81,7 +85,7 @@ class Equation:
     @property
     def passed(self) -> bool:
         """Whether the money is there and adds up."""
-        return self.computed == self.clearing_amount and not self.receipt_missing
+        return self.computed == self.clearing_amount and not self.receipt_missing and not self.group_off
 
 
 def equation_of(contract: ChannelContract, own_date: dt.date) -> Equation:
@@ -89,13 +93,22 @@ def equation_of(contract: ChannelContract, own_date: dt.date) -> Equation:
     due, cost = bill_totals(contract, own_date)
     amounts: dict[str, int] = dict.fromkeys(TERM_NAMES, 0)
     details: dict[str, dict[str, int]] = defaultdict(dict)
-    missing = _money_terms(contract, own_date, due, amounts)
+    money = _money_terms(contract, own_date, due, amounts)
     if contract.cost_mode == CostMode.NETTED:
         amounts["netted_cost"] = cost
     _difference_terms(contract, own_date, amounts, details)
     _uncleared_terms(contract, own_date, amounts)
     clearing_amount = _item_terms(contract, own_date, amounts)
-    equation = Equation(contract, own_date, amounts, details, clearing_amount, receipt_missing=missing)
+    equation = Equation(
+        contract,
+        own_date,
+        amounts,
+        details,
+        clearing_amount,
+        receipt_missing=money.missing,
+        group_off=money.group_off,
+        group=money.group,
+    )
     equation.terms = [
         {"code": code, "name": name, "amount": amounts[code], "detail": details.get(code, {})}
         for code, name in TERM_NAMES.items()
@@ -118,11 +131,21 @@ def bill_totals(contract: ChannelContract, own_date: dt.date) -> tuple[int, int]
     return due, cost
 
 
-def _money_terms(contract: ChannelContract, own_date: dt.date, due: int, amounts: dict[str, int]) -> bool:
+@dataclass(frozen=True, slots=True)
+class _Money:
+    """What the receipt says beyond its terms; `group_off` is what the dates of one receipt lack together."""
+
+    missing: bool = False
+    group_off: int = 0
+    group: tuple[dt.date, ...] = ()
+
+
+def _money_terms(contract: ChannelContract, own_date: dt.date, due: int, amounts: dict[str, int]) -> _Money:
     """Receipt, and what stands for the missing part of it; whether nothing came at all.
 
     A shortage in suspense explains a receipt that is too small, never one that did not come: merchants would be paid
-    with money nobody has.
+    with money nobody has. Where a receipt pays several dates and its difference belongs to none of them alone, each
+    date takes from the others what it lacks, and all of them fail while they lack something together.
     """
     receipt = ChannelReceipt.objects.filter(contract=contract, channel_date=own_date).first()
     received = receipt.received if receipt else 0
@@ -131,8 +154,14 @@ def _money_terms(contract: ChannelContract, own_date: dt.date, due: int, amounts
     amounts["receipt_short"] = short
     if contract.receivable_allowed:
         amounts["receivable"] = due - received - short
-        return False
-    return not received and due != 0
+        return _Money()
+    group = group_of_receipt(receipt) if receipt else []
+    if len(group) > 1:
+        amounts["receipt_group"] = receipt.due - received - short
+        off = sum(other.due - other.received - other.short_booked for other in group)
+        came = any(other.received for other in group)
+        return _Money(not came and due != 0, off, tuple(sorted(other.channel_date for other in group)))
+    return _Money(not received and due != 0)
 
 
 def _difference_terms(
@@ -196,7 +225,17 @@ def _explain(equation: Equation, due: int) -> None:
             "due": format_amount(due, currency),
         }
         return
-    money = amounts["receipt"] + amounts["receipt_short"] + amounts["receivable"] - due
+    if equation.group_off:
+        equation.suspect = "receipt"
+        equation.reason = _(
+            "One receipt for %(first)s to %(last)s: %(off)s less (−: more) than the bills together."
+        ) % {
+            "first": equation.group[0].isoformat(),
+            "last": equation.group[-1].isoformat(),
+            "off": format_amount(equation.group_off, currency),
+        }
+        return
+    money = sum(amounts[code] for code in ("receipt", "receipt_short", "receipt_group", "receivable")) - due
     differences = sum(amounts[code] for code in amounts if code.startswith(("new.", "cleared.")))
     discount = sum(discounts_of_runs(contract, [own_date]).values())
     bill = due + amounts["netted_cost"] + differences - (sql.own_total(contract.pk, own_date) - discount)

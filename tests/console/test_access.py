@@ -70,6 +70,7 @@ ARGUMENTS: dict[str, Callable[[], Any]] = {
     "item_id": _first(ClearingItem),
     "payout_id": _first(Payout),
     "rule_id": _first(PostingRule),
+    "settlement_line_id": lambda: BankLine.objects.filter(kind="settlement").order_by("pk").first().pk,
     "sheet_id": _first(SettlementSheet),
     "statement_id": _first(Statement),
     "voucher_id": _first_of_days(Voucher),

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from django.core.files.uploadedfile import SimpleUploadedFile
 
+from payops.approvals.models import ApprovalRequest
 from payops.channels.models import BankLine
 from payops.dayend.sample.plan import RESERVE_ACCOUNT
 from payops.reconciliation.models import ChannelReceipt
@@ -36,8 +37,44 @@ def test_a_channel_day_shows_due_received_and_the_lines_between(books: Books, re
     receipt = ChannelReceipt.objects.filter(channel_date=MON, contract__code="WECHAT").get()
     text = read("carol", "receipt", receipt.pk)
     assert f"{receipt.due / 100:,.2f}" in text
-    for line in BankLine.objects.filter(contract=receipt.contract, channel_date=MON):
-        assert address("bank_line", line.pk) in text
+    for part in receipt.parts.all():
+        assert address("bank_line", part.allocation.bank_line_id) in text
+
+
+def a_settlement() -> tuple[BankLine, ChannelReceipt]:
+    receipt = ChannelReceipt.objects.filter(channel_date=MON, contract__code="WECHAT").get()
+    return receipt.parts.first().allocation.bank_line, receipt
+
+
+def test_the_form_of_a_division_starts_from_what_the_line_pays_now(books: Books, read: Read) -> None:
+    line, receipt = a_settlement()
+    assert address("bank_line_divide", line.pk) in read("alice", "bank_line", line.pk)
+    text = read("alice", "bank_line_divide", line.pk)
+    assert MON.isoformat() in text
+    assert f"{receipt.received / 100:.2f}" in text.replace(",", "")
+
+
+def test_a_division_becomes_a_proposal_for_finance(books: Books) -> None:
+    line, receipt = a_settlement()
+    form = {f"day_{receipt.pk}": str(line.amount / 100), "attributed": "group", "reason": "the channel's advice"}
+    response = books.client("alice").post(address("bank_line_divide", line.pk), form)
+    request = ApprovalRequest.objects.latest("pk")
+    assert response.url == address("approval", request.pk)
+    assert [share["amount"] for share in request.payload["shares"]] == [line.amount]
+    assert request.payload["attributed"] is False
+
+
+def test_a_division_that_does_not_add_up_stays_on_its_form(books: Books) -> None:
+    line, receipt = a_settlement()
+    form = {f"day_{receipt.pk}": "1.00", "attributed": "day", "reason": "a slip"}
+    response = books.client("alice").post(address("bank_line_divide", line.pk), form)
+    assert response.status_code == 400
+    assert "The shares add up to 1.00" in text_of(response)
+
+
+def test_who_proposes_nothing_sees_no_button_to_divide(books: Books, read: Read) -> None:
+    line, _receipt = a_settlement()
+    assert address("bank_line_divide", line.pk) not in read("carol", "bank_line", line.pk)
 
 
 def test_uploaded_receipts_become_lines(books: Books) -> None:

@@ -7,86 +7,40 @@ from itertools import count
 
 import pytest
 
-from payops.accounts import selectors as balances
-from payops.accounts import services as ledger
-from payops.accounts.choices import Event
 from payops.approvals.services import request_approve
 from payops.channels.choices import BankLineState
-from payops.channels.models import BankAccount, BankLine, BillFile
+from payops.channels.models import BankAccount
 from payops.discrepancies.checks import check_suspense
 from payops.discrepancies.choices import ActionKind, CaseState
 from payops.discrepancies.models import Discrepancy
 from payops.discrepancies.services import action_propose
 from payops.reconciliation import funds
 from payops.reconciliation.choices import ReceiptState
-from payops.reconciliation.models import ChannelReceipt, ExpectedMovement, ReconRun
-from tests.orders.conftest import World, build_world
-
-FRIDAY = dt.date(2026, 11, 13)
-MONDAY = dt.date(2026, 11, 16)
-_numbers = count(1)
+from payops.reconciliation.funds import lines, movements
+from payops.reconciliation.models import ChannelReceipt, ExpectedMovement
+from tests.orders.conftest import World
+from tests.reconciliation.money import (
+    FRIDAY,
+    MONDAY,
+    bank_line,
+    bill,
+    build,
+    check,
+    receivable,
+    reserve,
+    settlement,
+    suspense,
+)
 
 
 @pytest.fixture
 def world(db: None) -> World:
-    return _world()
-
-
-def _world() -> World:
-    made = build_world()
-    made.wechat.receipt_pattern = r"WECHAT settlement (?P<date>\d{8})"
-    made.wechat.save()
-    ledger.day_open(MONDAY)
-    return made
+    return build()
 
 
 @pytest.fixture(autouse=True)
 def _no_handlers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(funds, "_handlers", {})
-
-
-def bank_line(amount: int, memo: str = "", **fields: object) -> BankLine:
-    values = {"bank_account": BankAccount.objects.get(code="RSV"), "value_date": MONDAY, "currency": "CNY"}
-    return BankLine.objects.create(reference=f"BK{next(_numbers)}", amount=amount, memo=memo, **{**values, **fields})
-
-
-def settlement(amount: int, day: dt.date = FRIDAY) -> BankLine:
-    return bank_line(amount, f"WECHAT settlement {day:%Y%m%d}", counterparty="WeChat Pay clearing")
-
-
-def bill(world: World, due: int, day: dt.date = FRIDAY) -> ChannelReceipt:
-    """The run over the day's bill is done: this much is owed, and booked as a receivable."""
-    contract = world.wechat
-    if not ReconRun.objects.filter(contract=contract, channel_date=day).exists():
-        file = BillFile.objects.create(
-            contract=contract, channel_date=day, version=1, original_name="b", stored_path="b", sha256="b", size=1
-        )
-        ReconRun.objects.create(
-            contract=contract, channel_date=day, run_no=1, state="complete", is_current=True, file=file
-        )
-    ledger.post(
-        ledger.Posting(Event.BILL_NETTED, "test", next(_numbers), {"S": due, "K": 0}, {"channel": contract.code}, day)
-    )
-    return funds.receipt_due_set(contract=contract, channel_date=day, due=due)
-
-
-def receivable(world: World) -> int:
-    return balances.balance_of("112201", "channel", world.wechat.code)
-
-
-def suspense(kind: str, owner: str) -> tuple[int, int]:
-    """Surplus and shortage of the owner."""
-    return balances.balance_of("224101", kind, owner), balances.balance_of("122101", kind, owner)
-
-
-def reserve() -> int:
-    return balances.balance_of("100201", "bank", "RSV")
-
-
-def check(day: dt.date = MONDAY) -> ChannelReceipt:
-    funds.funds_check(day=day)
-    assert check_suspense(day) == []
-    return ChannelReceipt.objects.get()
+    monkeypatch.setattr(movements, "_handlers", {})
 
 
 # --- lines ------------------------------------------------------------------------------------------------------------
@@ -344,14 +298,14 @@ def test_a_negative_due_is_awaited_like_a_positive_one(world: World) -> None:
 def test_a_run_killed_between_two_lines_goes_on_with_the_next(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     for amount in (100, 200, 300):
         bank_line(amount, "unknown")
-    original, calls = funds.case_open, count(1)
+    original, calls = lines.case_open, count(1)
 
     def die_at_the_second(**finding: object) -> Discrepancy:
         if next(calls) == 2:
             raise KeyboardInterrupt
         return original(**finding)
 
-    monkeypatch.setattr(funds, "case_open", die_at_the_second)
+    monkeypatch.setattr(lines, "case_open", die_at_the_second)
     with pytest.raises(KeyboardInterrupt):
         funds.funds_match()
     assert reserve() == 100

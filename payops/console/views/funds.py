@@ -9,7 +9,7 @@ from django.urls import path
 from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 
-from payops.channels.choices import BankLineState
+from payops.channels.choices import BankLineKind, BankLineState
 from payops.channels.models import BankLine
 from payops.channels.receipts.services import receipts_load
 from payops.console import cells
@@ -19,10 +19,12 @@ from payops.console.forms import ReceiptsUploadForm
 from payops.console.lists import Button, list_page
 from payops.console.shell import action, page, view
 from payops.console.tables import case_table
+from payops.console.views.receipt_division import parts_table
 from payops.console.vouchers import voucher_table, vouchers_by_id
 from payops.core.retelling import retold
 from payops.discrepancies.models import Discrepancy
 from payops.reconciliation.funds import funds_match
+from payops.reconciliation.funds.allocation import lines_of_receipt
 from payops.reconciliation.models import ChannelReceipt, ReconRun
 from payops.settlement.models import Payout
 
@@ -98,21 +100,24 @@ def bank_line(request: HttpRequest, bank_line_id: int) -> HttpResponseBase:
     ]
     if line.contract:
         facts.append((_("Channel"), cells.text(line.contract.code)))
-    if line.contract and line.channel_date:
-        day = line.channel_date.isoformat()
-        facts.append(
-            (_("Channel receipt"), cells.text(day, link("receipt_list", contract=line.contract.code, date=day)))
-        )
+    if line.channel_date:
+        facts.append((_("Day it names"), cells.date(line.channel_date)))
     if line.payout_no:
         payout = Payout.objects.filter(payout_no=line.payout_no).first()
         facts.append((_("Payout"), cells.number(line.payout_no, link("payout", payout.pk) if payout else "")))
     tables = [voucher_table(vouchers_by_id([line.voucher_id]))]
+    buttons = []
+    if line.kind == BankLineKind.SETTLEMENT:
+        tables.insert(0, parts_table(line))
+        if request.user.may("adjustments.propose"):
+            buttons.append(Button(_("Divide among channel days"), link("bank_line_divide", line.pk)))
     if cases:
         tables.append(case_table(cases, title=_("Cases")))
     context = {
         "parent_title": _("Bank lines"),
         "parent_url": link("bank_line_list"),
         "badges": [cells.state(line)],
+        "buttons": buttons,
         "facts": facts,
         "tables": tables,
     }
@@ -234,9 +239,7 @@ def receipt(request: HttpRequest, receipt_id: int) -> HttpResponseBase:
         raise Http404
     currency = found.contract.currency
     run = ReconRun.objects.filter(contract=found.contract, channel_date=found.channel_date, is_current=True).first()
-    lines = BankLine.objects.filter(contract=found.contract, channel_date=found.channel_date).select_related(
-        "bank_account"
-    )
+    parts = lines_of_receipt(found)
     facts = [
         (_("Channel"), cells.text(found.contract.code)),
         (_("Channel date"), cells.date(found.channel_date)),
@@ -248,8 +251,11 @@ def receipt(request: HttpRequest, receipt_id: int) -> HttpResponseBase:
     ]
     tables = [
         Table(
-            bank_line_columns(),
-            [bank_line_row(line) for line in lines.order_by("id")],
+            [*bank_line_columns(), Column(_("Of it for this day"), "c-amount")],
+            [
+                [*bank_line_row(part.allocation.bank_line), cells.money(part.amount, currency, signed=True)]
+                for part in parts
+            ],
             title=_("Bank lines of this day"),
             empty=_("The bank has no line of this channel day yet."),
         ),

@@ -12,7 +12,9 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from payops.accounts.choices import AccountStatus
 from payops.accounts.models import Account, Freeze, FreezeRelease
+from payops.accounts.posting import account_closed
 from payops.core.errors import PayopsError
 from payops.core.money import format_amount
 
@@ -40,11 +42,16 @@ def source_text(kind: str, number: str) -> str:
 def freeze_place(
     *, account: Account, amount: int, reason: str, source_kind: str, source_id: str | int, created_by: str
 ) -> Freeze:
-    """Freeze `amount` minor units; may exceed the balance. PayopsError 'freeze.amount' unless positive."""
+    """Freeze `amount` minor units; may exceed the balance.
+
+    Raises PayopsError 'freeze.amount' unless positive, and 'ledger.account_closed'.
+    """
     if amount <= 0:
         raise PayopsError("freeze.amount", _("The amount to freeze must be positive."), {"amount": amount})
     # Taken first, as everywhere, so that slips of one account are placed and released in turn.
-    Account.objects.select_for_update(no_key=True).get(pk=account.pk)
+    locked = Account.objects.select_for_update(no_key=True).get(pk=account.pk)
+    if locked.status == AccountStatus.CLOSED:
+        raise account_closed(locked.account_no)
     return Freeze.objects.create(
         account=account,
         amount=amount,

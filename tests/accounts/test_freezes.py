@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from payops.accounts import services
-from payops.accounts.choices import Event
+from payops.accounts.choices import AccountStatus, Event
 from payops.accounts.models import Account, Freeze, FreezeRelease
 from payops.approvals.services import request_approve, request_reject
 from payops.core.errors import PayopsError
@@ -93,6 +93,11 @@ def test_no_more_is_released_than_is_frozen(ledger: dt.date, alice: Any, amount:
 @pytest.mark.parametrize("amount", [0, -1])
 def test_a_slip_is_over_something(ledger: dt.date, alice: Any, amount: int) -> None:
     assert code_of(lambda: propose(alice, amount)) == "freeze.amount"
+
+
+def test_nothing_is_frozen_on_a_closed_account(ledger: dt.date) -> None:
+    services.account_status_set(account=settlement(), status=AccountStatus.CLOSED)
+    assert code_of(place) == "ledger.account_closed"
 
 
 def test_a_slip_says_why(ledger: dt.date, alice: Any) -> None:

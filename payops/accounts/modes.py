@@ -18,9 +18,13 @@ from payops.accounts.choices import LINE_EVENTS, Event, PostingMode
 from payops.accounts.errors import guard_errors
 from payops.accounts.models import Account, AccountingDay, PostingModeRule
 from payops.core.errors import PayopsError
+from payops.core.locks import lock_timeout
 
 MERCHANTS_MONEY: Final = ("2202", "2203")
 """Subjects of merchants' money: debited in real time whatever the rule, because what is gone must not be spent."""
+
+HOLD_SECONDS: Final = 5
+"""How long closing an account waits for postings under way, a bulk posting for instance."""
 
 AccountKey = tuple[str, str, str, str]
 """Subject, owner kind, owner number, currency."""
@@ -121,7 +125,8 @@ def _check(event: int, effective_day: dt.date) -> None:
 def hold_days() -> None:
     """Wait until every posting under way has ended, and keep others out until this transaction ends.
 
-    Taken before an account's row by whoever closes it, so that no posting is caught between the two locks.
+    Taken before an account's row by whoever closes it, so that no posting is caught between the two locks. While it
+    waits, new postings wait behind it: so not for long, then PayopsError 'locks.busy' (retry).
     """
-    with connection.cursor() as cursor:
+    with lock_timeout(HOLD_SECONDS), connection.cursor() as cursor:
         cursor.execute("SELECT accounts_hold_days()")

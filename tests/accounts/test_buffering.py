@@ -186,6 +186,21 @@ def test_an_account_closes_before_or_after_a_posting_never_in_its_middle(hot: No
     balances_are_exact()
 
 
+def test_closing_an_account_does_not_wait_long_for_a_posting_under_way(
+    hot: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def close() -> None:
+        account = Account.objects.get(account_no="220201-M-B")
+        services.account_status_set(account=account, status=AccountStatus.CLOSED)
+
+    monkeypatch.setattr(modes, "HOLD_SECONDS", 0.2)
+    with transaction.atomic():
+        services.post(payment(1))
+        (refused,) = together(close)
+    assert isinstance(refused, PayopsError)
+    assert (refused.code, refused.context["retryable"]) == ("locks.busy", True)
+
+
 # --- crashes ---
 
 

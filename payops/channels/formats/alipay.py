@@ -252,10 +252,10 @@ class AlipayReader(AlipayListReader, DivisibleReader):
         paid, returned = columns[self._payment_key], columns[self._refund_key]
         match_key = [number or fallback for number, fallback in zip(paid, order, strict=True)]
         request, original = [b""] * len(trade), [b""] * len(trade)
-        keys = [number + b"|payment|" for number in trade]
+        keys = list(trade)
         if any(requests):
             for i in [i for i, cell in enumerate(requests) if cell]:
-                keys[i] += requests[i]
+                keys[i] = b"|".join((trade[i], b"payment", requests[i]))
         for i in back:
             match_key[i] = returned[i] or order[i]
             request[i], original[i] = requests[i], trade[i]

@@ -214,12 +214,14 @@ class AlipayListReader(Reader):
         if tabs and tabs != block.count(b"\t" + ending):
             return None
         # Line ends become cells of their own: where each stands then proves the width of every row at once.
-        step = self._width + 1
-        cells = text.replace(ending, b",\n,").split(b",")
-        rows = len(cells) // step
-        if len(cells) != rows * step + 1 or cells.pop() or text.count(b"\n") != rows:
+        lines = text.splitlines()
+        rows, step = len(lines), self._width + 1
+        # A line end of one byte less, or one inside a row, makes more lines than there are line feeds.
+        if text.count(b"\n") != rows:
             return None
-        if (ending == b"\n" and b"\r" in text) or cells[self._width :: step].count(b"\n") != rows:
+        lines.append(b"")
+        cells = b",\n,".join(lines).split(b",")
+        if len(cells) != rows * step + 1 or cells.pop() or cells[self._width :: step].count(b"\n") != rows:
             return None
         return Grid(cells, self._width, step)
 

@@ -6,7 +6,6 @@ are made from the same batches, so they cannot disagree. Memory is bounded by on
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -65,11 +64,11 @@ BILL_COPY_COLUMNS: Final = (
     "amount",
     "settled_amount",
     "fee",
+    "row_hash",
     "occurred_at",
     "payer_masked",
-    "row_hash",
 )
-"""Columns of `Reader.copy_chunks`, in this order: what few distinct values share stands together."""
+"""Columns of `Reader.copy_chunks`, in this order: what few distinct values share stands together, and so do numbers."""
 
 MAX_BAD_LINES: Final = 1000
 """More unreadable lines than this is not a bill with a few damaged lines: the file is rejected."""
@@ -81,6 +80,8 @@ REPEAT_CHECK_LINES: Final = 200_000
 database's to check."""
 
 _NULL: Final = b"\\N"
+_FIGURES: Final = b"%d\t%d\t%d\t%d".__mod__
+"""amount, settled_amount, fee and row_hash as COPY text: one cell takes half the time of four."""
 
 
 class BillType(StrEnum):
@@ -277,16 +278,24 @@ class Format(Protocol):
         ...
 
 
+_HASH_PRIME: Final = 2**61 - 1
+
+
 def row_hash(key: str | bytes) -> int:
-    """Signed 64-bit digest of a row key, the same in every process."""
+    """64-bit digest of a row key, the same in every process.
+
+    Most keys are the channel's number and nothing else; its remainder tells two of them apart as well as a digest would
+    and takes a third of the time. Equal hashes of a big file are compared by the rows themselves.
+    """
     data = key.encode() if isinstance(key, str) else key
+    if data.isdigit():
+        return int(data) % _HASH_PRIME
     return int.from_bytes(blake2b(data, digest_size=8).digest(), "big", signed=True)
 
 
-def block_hashes(keys: Sequence[bytes]) -> tuple[int, ...]:
+def block_hashes(keys: Sequence[bytes]) -> list[int]:
     """`row_hash` of many keys."""
-    digests = b"".join([blake2b(key, digest_size=8).digest() for key in keys])
-    return struct.unpack(f">{len(keys)}q", digests)
+    return [int(key) % _HASH_PRIME if key.isdigit() else row_hash(key) for key in keys]
 
 
 def _escaped(cells: Sequence[bytes], *, nullable: bool) -> Iterable[bytes]:
@@ -417,9 +426,6 @@ class Reader:
 
     @staticmethod
     def _copy_text(batch: Batch, hashes: Sequence[int], prefix_id: int, contract: bytes) -> bytes:
-        def numbers(values: Iterable[int]) -> list[bytes]:
-            return " ".join(map(str, values)).encode().split(b" ")
-
         columns = (
             _ids(prefix_id, batch.numbers),
             _shared(batch, contract),
@@ -428,12 +434,9 @@ class Reader:
             _escaped(batch.order_no, nullable=True),
             _escaped(batch.request_no, nullable=True),
             _escaped(batch.original_trade_no, nullable=True),
-            numbers(batch.amount),
-            numbers(batch.settled),
-            numbers(batch.fee),
+            map(_FIGURES, zip(batch.amount, batch.settled, batch.fee, hashes, strict=True)),
             batch.occurred_at,
             _escaped(batch.payer, nullable=True),
-            numbers(hashes),
         )
         return b"\n".join(map(b"\t".join, zip(*columns, strict=False))) + b"\n"
 

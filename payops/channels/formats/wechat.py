@@ -383,7 +383,7 @@ class WechatReader(DivisibleReader):
             currency=cells["currency"],
             occurred_at=list(map(times.__getitem__, cells["time"])),
             payer=mask_tails(cells["payer"]),
-            key=[number + b"|SUCCESS|0" for number in trade],
+            key=list(trade),
             extra_of=lambda i: {name: show(cells[name][i]) for name in _EXTRA if name in cells and cells[name][i]},
         )
         odd = [i for i, state in enumerate(cells["state"]) if state != b"SUCCESS"]

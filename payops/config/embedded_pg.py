@@ -54,12 +54,17 @@ unix_socket_permissions = 0700
 max_connections = 100
 # Hundreds of day partitions: a statement that touches many of them takes a lock for each.
 max_locks_per_transaction = 1024
-shared_buffers = 512MB
+# A table larger than a quarter of this is read through a small ring and again from the file at every scan.
+shared_buffers = {shared_buffers}MB
 work_mem = 64MB
 maintenance_work_mem = 512MB
 max_wal_size = 8GB
 checkpoint_timeout = 15min
-wal_compression = on
+# One server, no replica, no archive: what is copied into a table made in the same transaction, and the indexes built on
+# it, are written to the table alone and synced at commit instead of passing through the log as well.
+wal_level = minimal
+max_wal_senders = 0
+wal_compression = off
 dynamic_shared_memory_type = {dynamic_shared_memory}
 jit = off
 fsync = on
@@ -376,7 +381,10 @@ class EmbeddedPostgres:
 
     def _write_configuration(self, socket_dir: Path) -> None:
         text = CONFIGURATION.format(
-            port=PORT, socket_dir=str(socket_dir).replace("'", "''"), dynamic_shared_memory=_dynamic_shared_memory()
+            port=PORT,
+            socket_dir=str(socket_dir).replace("'", "''"),
+            dynamic_shared_memory=_dynamic_shared_memory(),
+            shared_buffers=_shared_buffers_mb(),
         )
         path = self.places.data / "postgresql.conf"
         draft = path.with_suffix(".conf.new")
@@ -580,6 +588,14 @@ def _dynamic_shared_memory() -> str:
     except OSError:
         return "mmap"
     return "posix" if space.f_bavail * space.f_frsize >= 512 * 1024 * 1024 else "mmap"
+
+
+def _shared_buffers_mb() -> int:
+    """A twelfth of the memory there is, of the container where one limits it; at least 256 MB, at most 2 GB."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    with suppress(OSError, ValueError):  # no such file, or "max"
+        memory = min(memory, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return max(256, min(2048, (memory >> 20) // 12))
 
 
 def _processes_without_proc(pid_text: str) -> list[int]:

@@ -68,6 +68,7 @@ def test_the_options_that_matter_are_set(server):
     assert ask(server, "SHOW fsync") == "on"
     assert ask(server, "SHOW synchronous_commit") == "on"
     assert ask(server, "SHOW server_encoding") == "UTF8"
+    assert ask(server, "SHOW wal_level") == "minimal"
 
 
 def test_version_16_is_there_too_and_keeps_its_own_data(folder):
@@ -161,6 +162,25 @@ def test_after_kill_9_it_starts_again_with_everything_committed(server, folder):
     again = EmbeddedPostgres(folder, 18).ensure_running()
     assert pid_of(again) != killed
     assert ask(again, "SELECT n FROM kept") == 42
+
+
+@pytest.mark.crash
+def test_after_kill_9_a_table_loaded_in_the_transaction_that_made_it_is_whole(server, folder):
+    """Its rows and index are not in the log but synced at commit; those of one that did not commit are gone."""
+    made = "CREATE TABLE {0} (n int); INSERT INTO {0} SELECT generate_series(1, 200000); CREATE INDEX ON {0} (n)"
+    with psycopg.connect(server.url()) as connection:
+        connection.execute("CHECKPOINT")
+        connection.execute(made.format("loaded"))
+    interrupted = psycopg.connect(server.url())
+    interrupted.execute(made.format("interrupted"))
+    os.kill(pid_of(server), signal.SIGKILL)
+    interrupted.close()
+    again = EmbeddedPostgres(folder, 18).ensure_running()
+    assert ask(again, "SELECT sum(n) FROM loaded") == 200_000 * 200_001 // 2
+    assert ask(again, "SELECT to_regclass('interrupted')") is None
+    with psycopg.connect(again.url()) as connection:
+        connection.execute("SET enable_seqscan = off")
+        assert connection.execute("SELECT count(*) FROM loaded WHERE n > 100000").fetchone() == (100_000,)
 
 
 @pytest.mark.crash

@@ -15,9 +15,9 @@ from django.db import connections, transaction
 from payops.core.sql import quote_table
 
 
-def _copy_statement(table: str, columns: Sequence[str]) -> str:
+def _copy_statement(table: str, columns: Sequence[str], *, freeze: bool = False) -> str:
     names = ", ".join(quote_table(column) for column in columns)
-    return f"COPY {quote_table(table)} ({names}) FROM STDIN"
+    return f"COPY {quote_table(table)} ({names}) FROM STDIN{' (FREEZE)' if freeze else ''}"
 
 
 def copy_rows(table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, using: str = "default") -> int:
@@ -35,14 +35,18 @@ def copy_rows(table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]],
     return count
 
 
-def copy_text(table: str, columns: Sequence[str], chunks: Iterable[bytes], *, using: str = "default") -> int:
+def copy_text(
+    table: str, columns: Sequence[str], chunks: Iterable[bytes], *, freeze: bool = False, using: str = "default"
+) -> int:
     """COPY ready-made text-format bytes (tab separated, \\N for NULL, backslash escapes) and return the row count.
 
-    For bulk paths that build their lines themselves: about three times as fast as `copy_rows`.
+    For bulk paths that build their lines themselves: about three times as fast as `copy_rows`. `freeze` is for a table
+    made in the same transaction: its rows are stored as long committed, so that nobody has to mark them so later, which
+    would write every page, and through the log, once more.
     """
     connection = connections[using]
     with connection.wrap_database_errors, connection.cursor() as cursor:
-        with cursor.copy(_copy_statement(table, columns)) as copy:
+        with cursor.copy(_copy_statement(table, columns, freeze=freeze)) as copy:
             for chunk in chunks:
                 copy.write(chunk)
         return cursor.rowcount

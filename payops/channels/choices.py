@@ -67,6 +67,7 @@ class BankLineState(models.TextChoices):
     NEW = "new", _("New")
     MATCHED = "matched", pgettext_lazy("bank line", "Matched")
     UNIDENTIFIED = "unidentified", _("Unidentified")
+    WAITING = "waiting", pgettext_lazy("bank line", "Waits for a decision")
 
 
 class BankLineKind(models.TextChoices):
@@ -75,4 +76,8 @@ class BankLineKind(models.TextChoices):
     SETTLEMENT = "settlement", _("Channel settlement")
     PAYOUT = "payout", _("Payout")
     RETURN = "return", _("Returned payout")
+    TRANSFER = "transfer", _("Transfer between reserve accounts")
+    INTEREST = "interest", _("Interest")
+    CHARGE = "charge", _("Bank charge")
+    CARRIED = "carried", _("Fee income carried")
     OTHER = "other", _("Unidentified")

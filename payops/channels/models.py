@@ -264,6 +264,7 @@ class BankLine(models.Model):
     contract = models.ForeignKey(ChannelContract, on_delete=models.PROTECT, null=True, blank=True)
     channel_date = models.DateField(_("channel date"), null=True, blank=True)
     payout_no = models.CharField(_("payout number"), max_length=40, blank=True)
+    rule_id = models.BigIntegerField(_("bank rule"), null=True, blank=True)
     voucher_id = models.BigIntegerField(null=True, blank=True)
     loaded_at = models.DateTimeField(_("loaded at"), auto_now_add=True)
 

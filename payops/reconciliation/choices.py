@@ -2,6 +2,7 @@
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 
 class ResultKind(models.TextChoices):
@@ -65,3 +66,11 @@ class AllocationKind(models.TextChoices):
     NAMED = "named", _("The day the bank line names")
     GROUP = "group", _("Consecutive days whose sum it is")
     PERSON = "person", _("Divided by hand")
+
+
+class Direction(models.TextChoices):
+    """Which way the money of a bank line goes, as a rule asks for it."""
+
+    ANY = "any", _("In or out")
+    IN = "in", pgettext_lazy("bank line", "In")
+    OUT = "out", pgettext_lazy("bank line", "Out")

@@ -6,10 +6,19 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
 from payops.accounts.choices import event_choices
+from payops.channels.choices import BankLineKind
 from payops.channels.models import BankAccount, BankLine, BillFile, ChannelContract
 from payops.core.models import JobRun
 from payops.discrepancies.models import Discrepancy
-from payops.reconciliation.choices import AllocationKind, ItemSide, ItemState, ReceiptState, ResultKind, RunState
+from payops.reconciliation.choices import (
+    AllocationKind,
+    Direction,
+    ItemSide,
+    ItemState,
+    ReceiptState,
+    ResultKind,
+    RunState,
+)
 
 
 class ReconRun(models.Model):
@@ -285,6 +294,53 @@ class ReceiptDifference(models.Model):
 
     def __str__(self) -> str:
         return f"{self.receipt_id} {self.amount}"
+
+
+class BankRule(models.Model):
+    """One version of a rule that says what a line of a bank account is (DOMAIN 7.4). Rows are only added.
+
+    The current, active rules are tried by priority; the first whose conditions all hold decides. An ended rule is a
+    version that is not active. Amounts are minor units without sign.
+    """
+
+    bank_account = models.ForeignKey(BankAccount, on_delete=models.PROTECT, related_name="rules")
+    name = models.CharField(_("rule"), max_length=60)
+    version = models.PositiveIntegerField(_("version"), default=1)
+    priority = models.PositiveSmallIntegerField(_("priority"))
+    direction = models.CharField(_("direction"), max_length=3, choices=Direction.choices, default=Direction.ANY)
+    counterparty = models.CharField(_("counterparty contains"), max_length=120, blank=True)
+    memo_pattern = models.CharField(_("memo pattern"), max_length=200, blank=True)
+    min_amount = models.BigIntegerField(_("smallest amount (minor units)"), null=True, blank=True)
+    max_amount = models.BigIntegerField(_("largest amount (minor units)"), null=True, blank=True)
+    kind = models.CharField(_("is then"), max_length=10, choices=BankLineKind.choices)
+    contract = models.ForeignKey(ChannelContract, on_delete=models.PROTECT, null=True, blank=True)
+    active = models.BooleanField(_("active"), default=True)
+    is_current = models.BooleanField(_("current"), default=True)
+    made_by = models.CharField(_("made by"), max_length=150)
+    approval_id = models.BigIntegerField(_("request"))
+    made_at = models.DateTimeField(_("made at"), auto_now_add=True)
+
+    class Meta:
+        ordering = ["bank_account", "priority", "id"]
+        verbose_name = _("bank rule")
+        verbose_name_plural = _("bank rules")
+        constraints = [
+            models.UniqueConstraint(fields=["bank_account", "name", "version"], name="bank_rule_version"),
+            models.UniqueConstraint(
+                fields=["bank_account", "name"], condition=Q(is_current=True), name="bank_rule_one_current"
+            ),
+            models.UniqueConstraint(
+                fields=["bank_account", "priority"],
+                condition=Q(is_current=True, active=True),
+                name="bank_rule_priority_once",
+            ),
+            models.CheckConstraint(
+                condition=~(Q(counterparty="") & Q(memo_pattern="")), name="bank_rule_has_a_condition"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} v{self.version}"
 
 
 class ExpectedMovement(models.Model):

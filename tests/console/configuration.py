@@ -6,8 +6,10 @@ from payops.accounts import services
 from payops.accounts.choices import Event
 from payops.accounts.models import Account, Deduction, Freeze
 from payops.accounts.selectors import open_day
+from payops.channels.models import BankAccount
 from payops.merchants.models import CustomerFreeze, Merchant
 from payops.merchants.restrictions import customer_freeze
+from payops.reconciliation.models import BankRule
 
 
 def settlement(position: int = 0) -> Account:
@@ -59,3 +61,17 @@ def deduction(amount: int = 10**9) -> Deduction:
 
 
 __all__ = ["customer_frozen", "deduction", "freeze", "settlement"]
+
+
+def bank_rule() -> BankRule:
+    """Interest on the reserve account."""
+    return BankRule.objects.create(
+        bank_account=BankAccount.objects.filter(kind="reserve").order_by("pk").first(),
+        name="Interest",
+        priority=10,
+        direction="in",
+        memo_pattern="Interest",
+        kind="interest",
+        made_by="alice",
+        approval_id=1,
+    )

@@ -21,7 +21,7 @@ from payops.discrepancies.models import Discrepancy
 from payops.identity.roles import permissions_of
 from payops.merchants.models import CustomerFreeze, Merchant
 from payops.orders.models import Intake, Transaction
-from payops.reconciliation.models import ChannelReceipt, ReconRun
+from payops.reconciliation.models import BankRule, ChannelReceipt, ReconRun
 from payops.settlement.models import BalanceCheck, ClearingItem, ClearingSheet, Payout, PayoutBatch, SettlementSheet
 from payops.statements.exports import export_request, exports
 from payops.statements.models import Statement
@@ -54,6 +54,7 @@ def _asked_for() -> JobRun:
 ARGUMENTS: dict[str, Callable[[], Any]] = {
     "approval_id": _first(ApprovalRequest),
     "bank_line_id": _first(BankLine),
+    "bank_rule_id": lambda: (BankRule.objects.first() or configuration.bank_rule()).pk,
     "bill_file_id": _first(BillFile),
     "case_id": _first(Discrepancy),
     "intake_id": _first(Intake),

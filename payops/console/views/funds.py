@@ -25,7 +25,7 @@ from payops.core.retelling import retold
 from payops.discrepancies.models import Discrepancy
 from payops.reconciliation.funds import funds_match
 from payops.reconciliation.funds.allocation import lines_of_receipt
-from payops.reconciliation.models import ChannelReceipt, ReconRun
+from payops.reconciliation.models import BankRule, ChannelReceipt, ReconRun
 from payops.settlement.models import Payout
 
 
@@ -102,6 +102,9 @@ def bank_line(request: HttpRequest, bank_line_id: int) -> HttpResponseBase:
         facts.append((_("Channel"), cells.text(line.contract.code)))
     if line.channel_date:
         facts.append((_("Day it names"), cells.date(line.channel_date)))
+    if line.rule_id:
+        rule = BankRule.objects.filter(pk=line.rule_id).first()
+        facts.append((_("By the rule"), cells.text(rule, link("bank_rule_list"))))
     if line.payout_no:
         payout = Payout.objects.filter(payout_no=line.payout_no).first()
         facts.append((_("Payout"), cells.number(line.payout_no, link("payout", payout.pk) if payout else "")))
@@ -111,6 +114,8 @@ def bank_line(request: HttpRequest, bank_line_id: int) -> HttpResponseBase:
         tables.insert(0, parts_table(line))
         if request.user.may("adjustments.propose"):
             buttons.append(Button(_("Divide among channel days"), link("bank_line_divide", line.pk)))
+    if line.state == BankLineState.WAITING and request.user.may("adjustments.propose"):
+        buttons.append(Button(_("Book own money"), link("bank_line_own_money", line.pk), primary=True))
     if cases:
         tables.append(case_table(cases, title=_("Cases")))
     context = {

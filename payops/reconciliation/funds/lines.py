@@ -22,13 +22,15 @@ from payops.discrepancies.choices import CaseKind
 from payops.discrepancies.services import case_open
 from payops.reconciliation.funds.allocation import line_allocate
 from payops.reconciliation.funds.faults import ONE_LINE_FAULTS
-from payops.reconciliation.funds.movements import movement_take
+from payops.reconciliation.funds.movements import movement_take, number_of
+from payops.reconciliation.funds.rules import Found, compact_date, line_found, rules_of
+from payops.reconciliation.models import BankRule
 
 LINE_SOURCE: Final = "bank_line"
 
 
 @dataclass(frozen=True, slots=True)
-class _Rule:
+class _Pattern:
     """A contract's receipt pattern, compiled."""
 
     contract: ChannelContract
@@ -38,18 +40,20 @@ class _Rule:
 def funds_match(*, username: str = "system", open_day: dt.date | None = None) -> dict[str, Any]:
     """Identify and book every new line of the reserve accounts, in the order of the statements; returns counts.
 
-    A channel's settlement is booked RECEIPT, a payout or a return is compared with what settlement expects, anything
-    else goes to suspense with a case (DOMAIN 4.5). Each line is a transaction of its own; `open_day` is the accounting
-    day to book on, by default the open one. A line whose channel has no usable account is left new and listed.
+    The account's rules are tried first, then the channels' receipt patterns and our own numbers. A channel's settlement
+    is booked RECEIPT, a payout or a return is compared with what settlement expects, own money leaving the reserve
+    waits for a decision, anything unknown goes to suspense with a case (DOMAIN 4.5). Each line is a transaction of its
+    own; `open_day` is the accounting day to book on, by default the open one. A line whose channel has no usable
+    account is left new and listed.
     """
-    rules = _rules()
+    known = _Known({}, _patterns())
     counts: Counter[str] = Counter()
     received = 0
     failed: list[dict[str, Any]] = []
     lines = BankLine.objects.filter(state=BankLineState.NEW, bank_account__kind=BankAccountKind.RESERVE)
     for line_id in list(lines.order_by("value_date", "id").values_list("id", flat=True)):
         try:
-            line = _line_take(line_id, rules, username, open_day)
+            line = _line_take(line_id, known, username, open_day)
         except PayopsError as error:
             if error.code not in ONE_LINE_FAULTS:
                 raise
@@ -64,55 +68,100 @@ def funds_match(*, username: str = "system", open_day: dt.date | None = None) ->
         "settlement_amount": received,
         "payouts": counts[BankLineKind.PAYOUT],
         "returns": counts[BankLineKind.RETURN],
+        "transfers": counts[BankLineKind.TRANSFER],
+        "interest": counts[BankLineKind.INTEREST],
+        "waiting": counts[BankLineKind.CHARGE] + counts[BankLineKind.CARRIED],
         "unidentified": counts[BankLineKind.OTHER],
         "failed": failed,
     }
 
 
-def _rules() -> dict[int, list[_Rule]]:
+def _patterns() -> dict[int, list[_Pattern]]:
     """Receipt patterns by bank account; the longest first, because it is the most particular."""
-    rules: dict[int, list[_Rule]] = {}
+    rules: dict[int, list[_Pattern]] = {}
     for contract in ChannelContract.objects.exclude(receipt_pattern="").order_by("code"):
-        rules.setdefault(contract.reserve_account_id, []).append(_Rule(contract, re.compile(contract.receipt_pattern)))
+        rules.setdefault(contract.reserve_account_id, []).append(
+            _Pattern(contract, re.compile(contract.receipt_pattern))
+        )
     for of_account in rules.values():
         of_account.sort(key=lambda rule: -len(rule.pattern.pattern))
     return rules
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What lines are recognised by, read once for all of them: rules and receipt patterns by bank account."""
+
+    rules: dict[int, list[BankRule]]
+    patterns: dict[int, list[_Pattern]]
+
+    def rules_of(self, account_id: int) -> list[BankRule]:
+        if account_id not in self.rules:
+            self.rules[account_id] = rules_of(account_id)
+        return self.rules[account_id]
+
+
 @transaction.atomic
-def _line_take(line_id: int, rules: dict[int, list[_Rule]], username: str, open_day: dt.date | None) -> BankLine | None:
+def _line_take(line_id: int, known: _Known, username: str, open_day: dt.date | None) -> BankLine | None:
     """Book one line, or None when somebody else has it already."""
     claimed = BankLine.objects.filter(pk=line_id, state=BankLineState.NEW).update(state=BankLineState.MATCHED)
     if not claimed:
         return None
     line = BankLine.objects.select_related("bank_account").get(pk=line_id)
-    found = _settlement_of(line, rules.get(line.bank_account_id, ()))
+    found = line_found(line, known.rules_of(line.bank_account_id))
     if found is not None:
-        _receipt_book(line, *found, username, open_day)
-    elif not movement_take(line):
+        line.rule_id = found.rule.pk
+        taken = _found_book(line, found, username, open_day)
+    else:
+        taken = _worded_book(line, known.patterns.get(line.bank_account_id, ()), username, open_day)
+    if not taken:
         _unidentified_book(line, username, open_day)
-    line.save(update_fields=["state", "kind", "contract", "channel_date", "payout_no", "voucher_id"])
+    line.save(update_fields=["state", "kind", "contract", "channel_date", "payout_no", "voucher_id", "rule_id"])
     return line
 
 
-def _settlement_of(line: BankLine, rules: Iterable[_Rule]) -> tuple[ChannelContract, dt.date] | None:
+def _found_book(line: BankLine, found: Found, username: str, open_day: dt.date | None) -> bool:
+    """Book a line as what a rule takes it for; False where nothing of the kind is expected."""
+    if found.contract is not None and found.channel_date is not None:
+        _receipt_book(line, found.contract, found.channel_date, username, open_day)
+        return True
+    if found.number:
+        return movement_take(line, found.kind.value, found.number)
+    line.kind = found.kind
+    owners = {"bank": line.bank_account.code}
+    if found.kind == BankLineKind.INTEREST:
+        voucher = _post_line(Event.RESERVE_INTEREST, line, {"R": line.amount}, owners, username, open_day)
+    elif found.kind == BankLineKind.TRANSFER:
+        event = Event.TRANSFER_IN if line.amount > 0 else Event.TRANSFER_OUT
+        voucher = _post_line(event, line, {"P": abs(line.amount)}, owners, username, open_day)
+    else:
+        # The bank has moved own money out of the reserve: a person says so before the books do.
+        line.state = BankLineState.WAITING
+        return True
+    line.voucher_id = voucher.pk if voucher else None
+    return True
+
+
+def _worded_book(line: BankLine, patterns: Iterable[_Pattern], username: str, open_day: dt.date | None) -> bool:
+    """Book a line by a channel's receipt pattern or by our own number in its memo."""
+    settlement = _settlement_of(line, patterns)
+    if settlement is not None:
+        _receipt_book(line, *settlement, username, open_day)
+        return True
+    numbered = number_of(line)
+    return numbered is not None and movement_take(line, *numbered)
+
+
+def _settlement_of(line: BankLine, patterns: Iterable[_Pattern]) -> tuple[ChannelContract, dt.date] | None:
     text = f"{line.counterparty} {line.memo}"
-    for rule in rules:
-        match = rule.pattern.search(text)
-        if match is None or line.currency != rule.contract.currency:
+    for known in patterns:
+        match = known.pattern.search(text)
+        if match is None or line.currency != known.contract.currency:
             continue
-        try:
-            return rule.contract, _compact_date(match["date"] or "")
-        except ValueError:
-            continue
+        date = compact_date(match["date"])
+        if date is not None:
+            return known.contract, date
     return None
-
-
-def _compact_date(text: str) -> dt.date:
-    """20261113 as a date; ValueError for anything else."""
-    if len(text) != 8 or not text.isascii() or not text.isdigit():
-        raise ValueError(text)
-    return dt.date(int(text[:4]), int(text[4:6]), int(text[6:]))
 
 
 def _receipt_book(
@@ -120,14 +169,14 @@ def _receipt_book(
 ) -> None:
     line_allocate(line=line, contract=contract, channel_date=channel_date)
     owners = {"channel": contract.code, "bank": line.bank_account.code}
-    voucher = _post_line(Event.RECEIPT, line, line.amount, owners, username, open_day)
+    voucher = _post_line(Event.RECEIPT, line, {"R": line.amount}, owners, username, open_day)
     line.kind, line.contract, line.channel_date = BankLineKind.SETTLEMENT, contract, channel_date
     line.voucher_id = voucher.pk if voucher else None
 
 
 def _unidentified_book(line: BankLine, username: str, open_day: dt.date | None) -> None:
     event = Event.UNIDENTIFIED_CREDIT if line.amount > 0 else Event.UNIDENTIFIED_DEBIT
-    voucher = _post_line(event, line, abs(line.amount), {"bank": line.bank_account.code}, username, open_day)
+    voucher = _post_line(event, line, {"R": abs(line.amount)}, {"bank": line.bank_account.code}, username, open_day)
     line.state, line.kind = BankLineState.UNIDENTIFIED, BankLineKind.OTHER
     line.voucher_id = voucher.pk if voucher else None
     case_open(
@@ -154,14 +203,19 @@ def _unidentified_book(line: BankLine, username: str, open_day: dt.date | None) 
 
 
 def _post_line(
-    event: Event, line: BankLine, amount: int, owners: dict[str, str], username: str, open_day: dt.date | None
+    event: Event,
+    line: BankLine,
+    amounts: dict[str, int],
+    owners: dict[str, str],
+    username: str,
+    open_day: dt.date | None,
 ) -> Voucher | None:
     return ledger.post(
         Posting(
             event=event,
             source_kind=LINE_SOURCE,
             source_id=line.pk,
-            amounts={"R": amount},
+            amounts=amounts,
             owners=owners,
             business_date=line.value_date,
             currency=line.currency,

@@ -34,12 +34,14 @@ def register_payout_handler(handler: Handler) -> None:
     _handlers[PAYOUT] = handler
 
 
-def movement_take(line: BankLine) -> bool:
-    """Match a payout or a returned payout with what settlement expects; False when nothing of the kind is expected."""
+def number_of(line: BankLine) -> tuple[str, str] | None:
+    """The kind and our number, where the memo is worded as we word it."""
     match = _MEMO.match(line.memo)
-    if match is None:
-        return False
-    kind, number = match["word"].lower(), match["number"]
+    return (match["word"].lower(), match["number"]) if match else None
+
+
+def movement_take(line: BankLine, kind: str, number: str) -> bool:
+    """Match a payout or a returned payout with what settlement expects; False when nothing of the kind is expected."""
     if (kind == PAYOUT) != (line.amount < 0):
         return False
     if kind == RETURN:

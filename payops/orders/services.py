@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import BinaryIO
 
 from django.db import IntegrityError, connection, transaction
@@ -29,10 +30,11 @@ from payops.orders.intake.rows import KIND_TEXTS, price
 from payops.orders.models import ClearingWatermark, RefundTotal, Transaction
 from payops.orders.returns import post_refund_failed, refund_return_create
 from payops.orders.rows import open_list_sync, transaction_insert, transaction_locked
-from payops.orders.vouchers import post_missing, post_transaction
+from payops.orders.vouchers import post_missing, post_transactions
 
 __all__ = [
     "LOAD_JOB",
+    "Lost",
     "intake_enqueue",
     "post_missing",
     "refund_confirm_failed",
@@ -42,6 +44,7 @@ __all__ = [
     "transaction_supplement",
     "transactions_fail_absent",
     "transactions_load",
+    "transactions_recover",
     "watermark_set",
     "watermarks_set",
 ]
@@ -49,6 +52,8 @@ __all__ = [
 LOAD_JOB = "orders.load"
 REVERSE = (Kind.REFUND, Kind.VOID)
 ACCEPTED = (Event.REFUND_ACCEPTED_PENDING, Event.REFUND_ACCEPTED_SETTLEMENT)
+NOT_RECOVERABLE = {"orders.already_succeeded", "orders.refund_above_paid", "orders.refund_already_failed"}
+"""A lost order that cannot simply be set right (the refund no longer fits, its failure is booked) is a case."""
 FAILED = (Event.REFUND_FAILED_PENDING, Event.REFUND_FAILED_SETTLEMENT, Event.SURPLUS_TO_PAYER)
 
 
@@ -56,6 +61,15 @@ def intake_enqueue(*, stream: BinaryIO, name: str, user: str) -> JobRun:
     """Keep an uploaded file and have a worker take it in; the job's result names the intake."""
     stored = keep(stream, name=name)
     return enqueue(LOAD_JOB, {"stored_path": stored.path, "name": name, "user": user}, created_by=user)
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """An order the channel's bill shows as succeeded: when, and under which number of the channel."""
+
+    transaction_id: int
+    occurred_at: dt.datetime
+    trade_no: str = ""
 
 
 def transaction_recover(
@@ -74,37 +88,66 @@ def transaction_recover(
     """
     with transaction.atomic():
         row = transaction_locked(transaction_id)
-        was_failed = row.status in (Status.FAILED, Status.CLOSED)
-        if row.status == Status.SUCCEEDED or (was_failed and row.effective_at is not None):
-            raise PayopsError(
-                "orders.already_succeeded",
-                _("Transaction %s counts already; nothing is to be recovered.") % row.transaction_no,
-                {"transaction_id": str(row.pk)},
-            )
-        if row.kind in REVERSE and was_failed:
-            _refund_count_again(row)
-        row.status = Status.SUCCEEDED
-        row.succeeded_at = occurred_at
-        row.channel_trade_no = row.channel_trade_no or channel_trade_no
-        row.extra = {**(row.extra or {}), "recovered": {"run": run_id}}
-        if row.effective_at is None:
-            row.effective_at = occurred_at
-            row.own_date = ledger.open_day()
-            row.business_date = own_day(occurred_at)
-        row.save(
-            update_fields=[
-                "status",
-                "succeeded_at",
-                "channel_trade_no",
-                "extra",
-                "effective_at",
-                "own_date",
-                "business_date",
-            ]
-        )
-        open_list_sync([row.pk])
-        post_transaction(row.pk, row.own_date, posted_by=username)
+        _take_up_again(row)
+        _recover([Lost(row.pk, occurred_at, channel_trade_no)], run_id=run_id, username=username)
+        row.refresh_from_db()
     return row
+
+
+def transactions_recover(lost: Iterable[Lost], *, run_id: int, username: str = "system") -> dict[int, PayopsError]:
+    """`transaction_recover` for many orders, each once, set-based; those that stay as they are, and why."""
+    by_id: dict[int, Lost] = {}
+    for order in lost:
+        by_id.setdefault(order.transaction_id, order)
+    refused: dict[int, PayopsError] = {}
+    with transaction.atomic():
+        # In one order, so that two runs over the same rows wait for each other instead of blocking each other.
+        rows = Transaction.objects.select_for_update(no_key=True).filter(pk__in=list(by_id)).order_by("pk")
+        for row in rows:
+            try:
+                _take_up_again(row)
+            except PayopsError as error:
+                if error.code not in NOT_RECOVERABLE:
+                    raise
+                refused[row.pk] = error
+        _recover([order for pk, order in by_id.items() if pk not in refused], run_id=run_id, username=username)
+    return refused
+
+
+def _take_up_again(row: Transaction) -> None:
+    """Refuse a row that counts already; a refund that had failed takes its part of the original again."""
+    was_failed = row.status in (Status.FAILED, Status.CLOSED)
+    if row.status == Status.SUCCEEDED or (was_failed and row.effective_at is not None):
+        raise PayopsError(
+            "orders.already_succeeded",
+            _("Transaction %s counts already; nothing is to be recovered.") % row.transaction_no,
+            {"transaction_id": str(row.pk)},
+        )
+    if row.kind in REVERSE and was_failed:
+        _refund_count_again(row)
+
+
+def _recover(lost: list[Lost], *, run_id: int, username: str) -> None:
+    """Set locked rows succeeded, take them off the open list and post what they are due, day by day of their ids."""
+    open_day = ledger.open_day()
+    own_dates: dict[tuple[dt.date, dt.date], list[int]] = {}
+    with connection.cursor() as cursor:
+        for day in sorted({day_of(order.transaction_id) for order in lost}):
+            orders = [order for order in lost if day_of(order.transaction_id) == day]
+            columns = zip(*((o.transaction_id, o.occurred_at, o.trade_no, own_day(o.occurred_at)) for o in orders),
+                          strict=True)  # fmt: skip
+            lo = day_floor(day)
+            statement = sql.RECOVER_DAY.format(LO=lo, HI=lo + DAY_STEP)
+            cursor.execute(statement, [run_id, open_day, *map(list, columns)])
+            for pk, own_date in cursor.fetchall():
+                own_dates.setdefault((day, own_date), []).append(pk)
+    ids = sorted(pk for members in own_dates.values() for pk in members)
+    open_list_sync(ids)
+    post_transactions(
+        [(min(members), max(members) + 1, own_date) for (_day, own_date), members in own_dates.items()],
+        ids,
+        posted_by=username,
+    )
 
 
 def _refund_count_again(row: Transaction) -> None:

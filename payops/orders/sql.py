@@ -369,6 +369,21 @@ WHERE id = ANY(%s) AND id >= {{LO}} AND id < {{HI}} AND effective_at IS NULL
 RETURNING id, kind, original_id, amount, fee, expected_cost
 """  # noqa: S608
 
+# Lost orders the channel's bill shows as succeeded; what did not count before counts from the open day.
+RECOVER_DAY: Final = f"""
+UPDATE orders_transaction t SET
+    status = '{Status.SUCCEEDED}',
+    succeeded_at = lost.at,
+    channel_trade_no = COALESCE(NULLIF(t.channel_trade_no, ''), lost.trade_no),
+    extra = COALESCE(t.extra, '{{{{}}}}') || jsonb_build_object('recovered', jsonb_build_object('run', %s::bigint)),
+    effective_at = COALESCE(t.effective_at, lost.at),
+    own_date = CASE WHEN t.effective_at IS NULL THEN %s::date ELSE t.own_date END,
+    business_date = CASE WHEN t.effective_at IS NULL THEN lost.business_date ELSE t.business_date END
+FROM unnest(%s::bigint[], %s::timestamptz[], %s::text[], %s::date[]) AS lost (id, at, trade_no, business_date)
+WHERE t.id = lost.id AND t.id >= {{LO}} AND t.id < {{HI}}
+RETURNING t.id, t.own_date
+"""  # noqa: S608
+
 # A merchant whose mark is further ahead keeps it.
 WATERMARKS_SET: Final = """
 INSERT INTO orders_clearingwatermark (contract_id, cleared_until, merchant_id)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from django.db import connection, transaction
@@ -94,6 +94,15 @@ def post_missing(day: dt.date, *, posted_by: str = "system") -> dict[str, int]:
 def post_transaction(transaction_id: int, own_date: dt.date, *, posted_by: str = "system") -> Counter[str]:
     """Post what one transaction is due."""
     return post_rows([(transaction_id, transaction_id + 1, own_date)], posted_by=posted_by)
+
+
+def post_transactions(ranges: Iterable[Range], ids: Sequence[int], *, posted_by: str = "system") -> Counter[str]:
+    """Post what these transactions are due; `ranges` hold them all, each of one own date."""
+    if not ids:
+        return Counter()
+    members = ", ".join(map(str, map(int, ids)))
+    join = f"JOIN unnest(ARRAY[{members}]::bigint[]) AS member (id) ON member.id = t.id"
+    return post_rows(ranges, join=join, posted_by=posted_by)
 
 
 def own_ranges(day: dt.date) -> list[tuple[int, int]]:

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
 
-from payops.core.errors import PayopsError
 from payops.discrepancies import services as cases
 from payops.discrepancies.choices import CaseKind
 from payops.merchants.models import Merchant
@@ -29,8 +28,6 @@ CASE_KINDS = {
     ResultKind.DUPLICATE_CHANNEL: CaseKind.DUPLICATE_CHANNEL,
     ResultKind.DUPLICATE_OWN: CaseKind.DUPLICATE_OWN,
 }
-# A lost order that cannot simply be set right (the refund no longer fits, its failure is booked) stays a case.
-NOT_RECOVERABLE = {"orders.already_succeeded", "orders.refund_above_paid", "orders.refund_already_failed"}
 
 
 @dataclass(slots=True)
@@ -59,14 +56,10 @@ def apply(run: ReconRun, before: Before, outcome: Outcome) -> Applied:
 
 
 def _orders(run: ReconRun, outcome: Outcome) -> None:
-    for own, line in outcome.recovered:
-        try:
-            orders.transaction_recover(
-                transaction_id=own.id, occurred_at=line.at, run_id=run.pk, channel_trade_no=line.trade_no
-            )
-        except PayopsError as error:
-            if error.code not in NOT_RECOVERABLE:
-                raise
+    # What cannot simply be set right (a refund that no longer fits, say) stays as it is and is a case.
+    orders.transactions_recover(
+        [orders.Lost(own.id, line.at, line.trade_no) for own, line in outcome.recovered], run_id=run.pk
+    )
     orders.transactions_fail_absent([own.id for own in outcome.set_failed])
     for own in outcome.refunds_failed:
         origin = Transaction.objects.values_list("origin", flat=True).get(pk=own.id)

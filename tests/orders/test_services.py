@@ -53,6 +53,29 @@ def test_recovering_twice_is_refused(load):
     assert balance_of(*CP) == 10_000
 
 
+def test_many_lost_orders_are_recovered_at_once_and_what_counts_already_is_left_alone(load):
+    load(order("1", status="unknown"), order("2", status="failed"), order("3"))
+    numbers = {number: transaction(number).pk for number in "123"}
+    lost = [services.Lost(pk, NOON, "42") for pk in numbers.values()]
+    refused = services.transactions_recover([*lost, lost[0]], run_id=1)
+    assert {pk: error.code for pk, error in refused.items()} == {numbers["3"]: "orders.already_succeeded"}
+    assert [transaction(number).channel_trade_no for number in "123"] == ["42", "42", ""]
+    services.post_missing(DAY)
+    assert balance_of(*CP) == balance_of(*PENDING) == 30_000
+    assert not OpenTransaction.objects.exists()
+    assert set(services.transactions_recover(lost, run_id=2)) == set(numbers.values())
+    assert balance_of(*CP) == 30_000
+
+
+def test_a_refund_that_no_longer_fits_is_left_alone_among_the_lost_ones(load):
+    load(order("1"), refund("R1", "1", status="failed", amount="60.00"), refund("R2", "1", amount="60.00"))
+    load(order("2", status="unknown"))
+    lost = [services.Lost(transaction(number).pk, NOON) for number in ("R1", "2")]
+    refused = services.transactions_recover(lost, run_id=1)
+    assert [error.code for error in refused.values()] == ["orders.refund_above_paid"]
+    assert (transaction("R1").status, transaction("2").status) == ("failed", "succeeded")
+
+
 def test_the_core_saying_success_after_a_recovery_changes_nothing(load):
     load(order("1", status="unknown"))
     recover("1")

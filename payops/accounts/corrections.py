@@ -470,8 +470,11 @@ def _document_lines(plan: CorrectionPlan) -> list[dict[str, Any]]:
 
 
 def _title(correction: Correction) -> str:
-    kind = CorrectionKind(correction.kind).label
-    return f"{correction.number}: {kind}, {_('voucher')} {correction.voucher_id}"
+    return _("%(number)s: %(kind)s of voucher %(voucher)s") % {
+        "number": correction.number,
+        "kind": CorrectionKind(correction.kind).label,
+        "voucher": correction.voucher_id,
+    }
 
 
 def plan_of(correction: Correction) -> CorrectionPlan:

@@ -94,13 +94,10 @@ class Template:
 
 
 def templates() -> list[Template]:
-    """The templates of `fixtures/manual_templates.yaml`, names in the reader's language."""
+    """The templates of `fixtures/manual_templates.yaml`, names and memos in the reader's language."""
     rows = read_yaml(Path(settings.BASE_DIR) / "fixtures" / "manual_templates.yaml")
-    chinese = (get_language() or "").startswith("zh")
-    return [
-        Template(row["code"], row["name_zh"] if chinese else row["name"], row["memo"], tuple(row["lines"]))
-        for row in rows
-    ]
+    spoken = "_zh" if (get_language() or "").startswith("zh") else ""
+    return [Template(row["code"], row[f"name{spoken}"], row[f"memo{spoken}"], tuple(row["lines"])) for row in rows]
 
 
 def template_get(code: str) -> Template | None:

@@ -18,6 +18,7 @@ from payops.approvals.models import ApprovalRequest
 from payops.approvals.registry import Description, register_action
 from payops.approvals.services import request_submit
 from payops.core.errors import PayopsError
+from payops.core.retelling import retold
 from payops.identity.models import User
 
 ACTION = "ledger.posting_rule"
@@ -123,7 +124,7 @@ def _describe(request: ApprovalRequest) -> Description:
         (_("Event"), f"{payload['event']} {Event(payload['event']).label}"),
         (_("Version"), payload["version"]),
         (_("Effective from"), payload["effective_day"]),
-        (_("Summary text"), payload["summary"]),
+        (_("Summary text"), retold(payload["summary"])),
     ]
     names = {"+": _("Added"), "−": _("Taken away"), " ": _("Kept")}
     rows += [(names[sign], text) for sign, text in rule_difference(payload["before"], payload["lines"])]

@@ -11,8 +11,8 @@ from tests.console.conftest import Books, read_out
 from tests.console.test_access import NAMES, reads, url_of
 from tests.visible import visible_words
 
-DATA = {"Payment succeeded", "payops"}
-"""Summaries of posting rules are configuration and read as they were entered."""
+DATA = {"Bank charge", "payops"}
+"""The memo of a manual voucher is what its maker wrote, and reads as it was written."""
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if reads(name)])

@@ -21,6 +21,7 @@ from payops.console.shell import action, page, view
 from payops.console.views.proposals import proposal_page
 from payops.core.errors import PayopsError
 from payops.core.money import format_amount, parse_amount
+from payops.core.retelling import retold
 from payops.reconciliation.choices import Direction
 from payops.reconciliation.funds.own_money import own_money_propose
 from payops.reconciliation.funds.rule_approval import ACTION, rule_propose
@@ -98,7 +99,7 @@ def _proposal_table() -> Table:
         [
             [
                 cells.text(f"#{row.pk}", link("approval", row.pk)),
-                cells.text(row.title),
+                cells.text(retold(row.title)),
                 cells.text(row.maker.username),
                 cells.moment(row.made_at),
             ]

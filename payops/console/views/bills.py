@@ -253,7 +253,7 @@ def _approvals_table(requests: list[Any]) -> Table:
     rows = [
         [
             cells.text(f"#{item.pk}", link("approval", item.pk)),
-            cells.text(item.title),
+            cells.text(retold(item.title)),
             cells.state(item, "status"),
             cells.text(item.maker.username),
             cells.text(item.checker.username if item.checker else "–"),

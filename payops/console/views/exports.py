@@ -146,7 +146,7 @@ def _export_table() -> Table:
         Column(_("Progress"), "c-amount"),
         Column(_("File")),
         Column(_("Size (bytes)"), "c-amount"),
-        Column("SHA-256"),
+        Column(_("SHA-256")),
         Column(_("By")),
         Column(_("Asked at")),
     ]

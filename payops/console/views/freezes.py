@@ -24,6 +24,7 @@ from payops.console.shell import action, page, view
 from payops.console.views.proposals import proposal_page
 from payops.core.errors import PayopsError
 from payops.core.money import parse_amount
+from payops.core.retelling import retold
 
 IN_FORCE, RELEASED = "in_force", "released"
 
@@ -153,7 +154,7 @@ def freeze(request: HttpRequest, freeze_id: int) -> HttpResponseBase:
         [
             cells.moment(release.released_at),
             cells.money(release.amount, currency),
-            Cell(release.reason or "–", css="c-wrap"),
+            Cell(retold(release.reason) or "–", css="c-wrap"),
             cells.text(release.released_by),
         ]
         for release in slip.releases.order_by("-id")

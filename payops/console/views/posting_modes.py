@@ -27,6 +27,7 @@ from payops.console.forms import DATE
 from payops.console.lists import Button
 from payops.console.shell import action, page, view
 from payops.core.errors import PayopsError
+from payops.core.retelling import retold
 
 RULES_SHOWN = 500
 
@@ -139,7 +140,7 @@ def _proposal_table() -> Table:
         [
             [
                 cells.text(f"#{row.pk}", link("approval", row.pk)),
-                cells.text(row.title),
+                cells.text(retold(row.title)),
                 cells.text(row.maker.username),
                 cells.moment(row.made_at),
             ]

@@ -45,6 +45,7 @@ from payops.console.words import word
 from payops.core.errors import PayopsError
 from payops.core.formatting import money
 from payops.core.money import parse_amount
+from payops.core.retelling import retold
 
 LEAST_ROWS: Final = 2
 BLANK_ROWS: Final = 2
@@ -137,7 +138,7 @@ def posting_rule(request: HttpRequest, rule_id: int) -> HttpResponseBase:
     before = PostingRule.objects.filter(event=rule.event, version__lt=rule.version).order_by("-version").first()
     facts = [
         (_("Event code"), cells.number(rule.event)),
-        (_("Summary text"), cells.text(rule.summary)),
+        (_("Summary text"), cells.text(retold(rule.summary))),
         (_("Version"), cells.text(rule.version)),
         (_("Effective from"), cells.date(rule.effective_day)),
         (_("Vouchers"), cells.text(_("of the latest day"), link("voucher_list", day=latest_day(), event=rule.event))),

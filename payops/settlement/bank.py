@@ -141,7 +141,9 @@ class HttpBank:
         path = f"/accounts/{quote(account_no, safe='')}/statement?from={first.isoformat()}&to={last.isoformat()}"
         status, content = self._ask("GET", path)
         if status != 200:
-            raise BankSilenceError(f"http_{status}", f"The bank answers {status} instead of a statement.")
+            raise BankSilenceError(
+                f"http_{status}", _("The bank answers %(status)d instead of a statement.") % {"status": status}
+            )
         return content
 
     def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> tuple[int, bytes]:
@@ -151,14 +153,18 @@ class HttpBank:
             try:
                 connection.connect()
             except OSError as error:
-                raise BankUnreachableError("unreachable", f"The bank cannot be reached: {error}.") from error
+                raise BankUnreachableError(
+                    "unreachable", _("The bank cannot be reached: %(reason)s.") % {"reason": error}
+                ) from error
             try:
                 content = None if body is None else json.dumps(body, ensure_ascii=False).encode()
                 connection.request(method, self._path + path, content, {"Content-Type": "application/json"})
                 response = connection.getresponse()
                 return response.status, response.read(MAX_ANSWER_BYTES)
             except (OSError, http.client.HTTPException) as error:
-                raise BankSilenceError("no_answer", f"The bank did not answer: {error!r}.") from error
+                raise BankSilenceError(
+                    "no_answer", _("The bank did not answer: %(reason)s.") % {"reason": repr(error)}
+                ) from error
         finally:
             connection.close()
 
@@ -180,7 +186,9 @@ def _answer(payout_no: str, http_status: int, content: bytes) -> BankAnswer:
     if http_status == 400 and code == "bad_request":
         raise BankRefusedError(code, message)
     if http_status != 200 or body.get("payout_no") != payout_no or body.get("status") not in list(BankStatus):
-        raise BankSilenceError("unclear", f"The bank's answer ({http_status}) cannot be understood.")
+        raise BankSilenceError(
+            "unclear", _("The bank's answer (%(status)d) cannot be understood.") % {"status": http_status}
+        )
     amount = body.get("amount")
     return BankAnswer(
         payout_no=payout_no,

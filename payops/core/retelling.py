@@ -29,8 +29,9 @@ DEEPEST: Final = 3
 
 
 class Sentence(NamedTuple):
-    """One wording of a message, the longest text between its placeholders, and the message in both languages."""
+    """One wording of a message, its language, its longest text between placeholders, and the message in both languages."""
 
+    language: str
     wording: str
     longest: str
     english: str
@@ -46,14 +47,17 @@ def retold(text: object) -> str:
 
 
 @lru_cache(maxsize=2048)
-def _retold(text: str, to_chinese: bool, depth: int) -> str:
+def _retold(text: str, to_chinese: bool, depth: int, within: str = "") -> str:
     for sentence in _sentences():
-        if sentence.longest not in text:
+        if sentence.longest not in text or (within and sentence.language != within):
             continue
         pattern = _pattern(sentence.wording)
         found = pattern.fullmatch(text)
         if found is not None:
-            values = [_retold(value, to_chinese, depth - 1) if depth else value for value in found.groups()]
+            # A sentence is in one language: in an English one, the channel's column 手续费 is a name and not ours to tell.
+            values = [
+                _retold(value, to_chinese, depth - 1, sentence.language) if depth else value for value in found.groups()
+            ]
             names = {name: values[index - 1] for name, index in pattern.groupindex.items()}
             return _filled(sentence.chinese if to_chinese else sentence.english, names, iter(values))
     return text
@@ -81,11 +85,11 @@ def _sentences() -> list[Sentence]:
         # Plurals are counts on a page, and messages with a context are single words.
         if not isinstance(english, str) or not english or "\x04" in english:
             continue
-        for wording in (english, chinese):
+        for language, wording in (("en", english), ("zh", chinese)):
             literals = PLACEHOLDER.sub("\0", wording).split("\0")
             weight = sum(map(_weight, literals))
             if weight >= SHORTEST:
-                weighed.append((weight, Sentence(wording, max(literals, key=len), english, chinese)))
+                weighed.append((weight, Sentence(language, wording, max(literals, key=len), english, chinese)))
     weighed.sort(key=lambda each: (each[1].wording.startswith("%"), -each[0]))
     return [sentence for _weight_, sentence in weighed]
 

@@ -59,6 +59,18 @@ def test_what_is_not_ours_stays_as_it_is(text):
             assert retold(text) == text
 
 
+@pytest.mark.parametrize(
+    ("language", "told"),
+    [
+        ("en", "“x” in 交易金额 (field 7) is not 12 digits."),
+        ("zh-hans", "交易金额（第 7 域）的“x”不是 12 位数字。"),
+    ],
+)
+def test_a_channels_own_word_in_a_sentence_is_no_word_of_ours(language, told):
+    with translation.override(language):
+        assert retold("“x” in 交易金额 (field 7) is not 12 digits.") == told
+
+
 def test_an_absent_text_is_empty():
     assert retold(None) == ""
 

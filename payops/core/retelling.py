@@ -29,7 +29,7 @@ DEEPEST: Final = 3
 
 
 class Sentence(NamedTuple):
-    """One wording of a message, its language, its longest text between placeholders, and the message in both languages."""
+    """One wording of a message, its language, its longest part between placeholders, the message in both languages."""
 
     language: str
     wording: str
@@ -54,7 +54,7 @@ def _retold(text: str, to_chinese: bool, depth: int, within: str = "") -> str:
         pattern = _pattern(sentence.wording)
         found = pattern.fullmatch(text)
         if found is not None:
-            # A sentence is in one language: in an English one, the channel's column 手续费 is a name and not ours to tell.
+            # A sentence is in one language: in an English one, the channel's column 手续费 is a name, not ours to tell.
             values = [
                 _retold(value, to_chinese, depth - 1, sentence.language) if depth else value for value in found.groups()
             ]

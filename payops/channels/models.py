@@ -172,23 +172,24 @@ class BillLine(DayPartitionedModel):
     """One normalised line of a bill file. id = channel day·10¹² + file of the day·10⁸ + line number. Append-only.
 
     amount ≥ 0 (direction comes from `kind`), settled_amount signed net to us, fee signed (+ = we pay), minor units.
+    COPY writes an absent cell as NULL, so the optional texts are nullable.
     """
 
     contract_id = models.IntegerField()
     kind = models.PositiveSmallIntegerField(_("kind"))
     match_key = models.CharField(_("matching key"), max_length=64)
     trade_no = models.CharField(_("channel trade number"), max_length=64)
-    order_no = models.CharField(_("order number"), max_length=64, null=True)
-    request_no = models.CharField(_("refund request number"), max_length=64, null=True)
-    original_trade_no = models.CharField(_("original trade number"), max_length=64, null=True)
+    order_no = models.CharField(_("order number"), max_length=64, null=True)  # noqa: DJ001
+    request_no = models.CharField(_("refund request number"), max_length=64, null=True)  # noqa: DJ001
+    original_trade_no = models.CharField(_("original trade number"), max_length=64, null=True)  # noqa: DJ001
     status = models.CharField(_("status"), max_length=16)
     amount = models.BigIntegerField(_("amount (minor units)"))
     settled_amount = models.BigIntegerField(_("settled amount (minor units)"))
     fee = models.BigIntegerField(_("fee (minor units)"))
-    rate = models.CharField(_("rate"), max_length=16, null=True)
+    rate = models.CharField(_("rate"), max_length=16, null=True)  # noqa: DJ001
     currency = models.CharField(_("currency"), max_length=3)
     occurred_at = models.DateTimeField(_("occurred at"))
-    payer_masked = models.CharField(_("payer"), max_length=64, null=True)
+    payer_masked = models.CharField(_("payer"), max_length=64, null=True)  # noqa: DJ001
     row_hash = models.BigIntegerField()
 
     partition_triggers: ClassVar[list[str]] = [NO_TRUNCATE]

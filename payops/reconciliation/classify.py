@@ -5,7 +5,7 @@ d = channel − own with the sign of channel pending clearing.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import TypeVar
@@ -82,7 +82,7 @@ class Surroundings:
 
     `own_elsewhere` holds transactions of ours of any other day by (key, kind); `runs_done` the contract's dates with a
     complete run; `recovered_keys` what an earlier run of this same day recovered as lost; `kept_own` and `kept_lines`
-    the keys of the day's rows that are spoken for.
+    the keys of the day's rows that are spoken for, each with the id after which a row of it is a duplicate.
     """
 
     day: date
@@ -92,8 +92,8 @@ class Surroundings:
     own_elsewhere: dict[tuple[str, int], OwnRow]
     runs_done: frozenset[date]
     recovered_keys: frozenset[tuple[str, int]] = frozenset()
-    kept_own: frozenset[tuple[str, int]] = frozenset()
-    kept_lines: frozenset[tuple[str, int]] = frozenset()
+    kept_own: Mapping[tuple[str, int], int] = field(default_factory=dict)
+    kept_lines: Mapping[tuple[str, int], int] = field(default_factory=dict)
 
 
 class Judge:
@@ -346,10 +346,11 @@ class Judge:
         )
 
 
-def _told_apart(rows: list[Row], kept: frozenset[tuple[str, int]]) -> Iterator[tuple[Row, bool]]:
+def _told_apart(rows: list[Row], kept: Mapping[tuple[str, int], int]) -> Iterator[tuple[Row, bool]]:
     """Rows by age, each with whether one of the same key and kind stands before it; what does not count is none."""
-    seen = set(kept)
+    before = dict(kept)
     for row in sorted(rows, key=lambda left: left.id):
-        yield row, (row.key, row.kind) in seen
+        key = (row.key, row.kind)
+        yield row, key in before and before[key] < row.id
         if row.value:
-            seen.add((row.key, row.kind))
+            before[key] = min(row.id, before.get(key, row.id))

@@ -22,6 +22,8 @@ from payops.reconciliation.models import MatchLink, OpenItem, ReconRun
 from payops.reconciliation.rows import LineRow, OwnRow, line_rows_of, own_rows_of
 
 LIVE = (ItemState.IN_DOUBT, ItemState.DEFINITE)
+DUPLICATES = (ResultKind.DUPLICATE_OWN, ResultKind.DUPLICATE_CHANNEL)
+
 TRACKED = (
     "state",
     "result",
@@ -72,14 +74,24 @@ class Before:
     pairs: list[OpenItem] = field(default_factory=list)
     replaced: list[OpenItem] = field(default_factory=list)
 
-    def kept_keys(self, side: ItemSide, gone: set[int]) -> frozenset[tuple[str, int]]:
+    def kept_keys(self, side: ItemSide, gone: set[int]) -> dict[tuple[str, int], int]:
         """Keys of the day's rows on one side that stay out of the join: what has one of them too is a duplicate.
 
-        `gone` are promoted items whose line the bill does not have any more.
+        With each key the id after which that holds: 0 where the first of the key is kept; where only a duplicate of it
+        is, that row's own id, because the first is older and stays what it is. `gone` are promoted items whose line
+        the bill does not have any more.
         """
         kept = (item for item in (*self.frozen, *self.promoted) if item.pk not in gone)
         kept = (item for item in kept if item.d or item.side == ItemSide.PAIR)
-        return frozenset((item.match_key, item.kind) for item in kept if item.side in (side, ItemSide.PAIR))
+        keys: dict[tuple[str, int], int] = {}
+        for item in kept:
+            if item.side not in (side, ItemSide.PAIR):
+                continue
+            row_id = (item.transaction_id if side == ItemSide.OWN else item.bill_line_id) or 0
+            after = row_id if item.result in DUPLICATES else 0
+            key = (item.match_key, item.kind)
+            keys[key] = min(after, keys.get(key, after))
+        return keys
 
 
 def snapshot(item: OpenItem) -> tuple:

@@ -356,6 +356,18 @@ def test_a_duplicate_stays_one_when_the_first_of_its_key_is_decided(town: Town, 
     assert (live(), cases(), voucher_count()) == before
 
 
+def test_the_first_of_a_key_stays_what_it_is_when_its_duplicate_is_decided(town: Town, alice: Any, bob: Any) -> None:
+    again = line("R-9", MON, amount=700, trade_no="T-again")
+    town.orders(pay("1", MON), pay("2", MON, channel_request_no="R-1"))
+    town.day(MON, lines=[line("R-9", MON, amount=700), again])
+    act("income", alice, bob, kind="duplicate_channel")
+    act("loss", alice, bob, kind="duplicate_own")
+    before = live(), cases(), voucher_count()
+    run = town.run(MON)
+    assert found(run) == [("channel_only", "R-9", 700), ("own_only", "R-1", -10_000)]
+    assert (live(), cases(), voucher_count()) == before
+
+
 def test_a_line_acted_on_that_a_reissue_changes_is_a_new_case_with_the_change(town: Town, alice: Any, bob: Any) -> None:
     town.day(MON, lines=[line("R-9", MON, amount=700)])
     act("income", alice, bob)

@@ -24,7 +24,7 @@ django_settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHash
 django_settings.CELERY_BROKER_URL = "memory://"
 django_settings.CELERY_BROKER_TRANSPORT_OPTIONS = {}
 
-# A developer's machine draws new examples every time; CI plays the same ones, so that it judges the change and not luck.
+# A developer's machine draws new examples every time; CI plays the same ones, so that it judges the change, not luck.
 hypothesis.settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):
     hypothesis.settings.load_profile("ci")

@@ -9,6 +9,8 @@ from typing import Any
 from django.db.models import Count, Q, QuerySet, Sum
 from django.utils.translation import gettext as _
 
+from payops.accounts.choices import FindingLevel
+from payops.accounts.models import DayFinding
 from payops.accounts.selectors import customers_money_guard
 from payops.approvals.selectors import pending_for
 from payops.channels.choices import BankLineState, BillType, FileState
@@ -30,7 +32,7 @@ from payops.settlement.models import BalanceCheck, ClearedDay, Payout, Settlemen
 from payops.settlement.selectors import last_checks
 
 DAYS_SHOWN = 6
-JOBS_LOOKED_BACK = dt.timedelta(days=3)
+DAYS_LOOKED_BACK = dt.timedelta(days=3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +54,9 @@ def tiles_for(user: User) -> list[dict[str, Any]]:
     payouts = _payouts_by_state()
     trouble = payouts[PayoutState.UNKNOWN] + _open_failures()
     failed_jobs = JobRun.objects.filter(
-        state=JobState.FAILED, parent=None, business_date__gte=today - JOBS_LOOKED_BACK
+        state=JobState.FAILED, parent=None, business_date__gte=today - DAYS_LOOKED_BACK
     ).count()
+    findings = DayFinding.objects.filter(day__gte=today - DAYS_LOOKED_BACK).exclude(level=FindingLevel.INFO).count()
     unidentified = BankLine.objects.filter(state=BankLineState.UNIDENTIFIED).count()
     guard = customers_money_guard()
     return [
@@ -66,6 +69,7 @@ def tiles_for(user: User) -> list[dict[str, Any]]:
         _tile(_("Payouts in trouble"), trouble, link("payout_list", state=_worst(payouts)), "danger"),
         _tile(_("Unidentified bank lines"), unidentified, link("bank_line_list", state="unidentified"), "warning"),
         _tile(_("Transactions without result"), OpenTransaction.objects.count(), link("transaction_list"), "info"),
+        _tile(_("Findings of the day end"), findings, link("day_list"), "danger"),
         _tile(_("Jobs failed"), failed_jobs, link("job_list", state="failed"), "danger"),
         {
             "value": _("safe") if guard["ok"] else _("USED"),

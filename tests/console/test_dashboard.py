@@ -49,6 +49,13 @@ def test_a_channel_without_a_bill_is_counted_and_leads_to_the_upload(books: Book
     assert f"ALIPAY {TUE}" in text
 
 
+def test_findings_of_the_day_end_are_counted(books: Books, read: Read) -> None:
+    from payops.accounts.models import DayFinding
+
+    found = DayFinding.objects.exclude(level="info").count()
+    assert tile(read("bob", "dashboard"), "Findings of the day end") == str(found)
+
+
 def test_every_step_of_a_day_is_shown_with_what_it_waits_for(books: Books, read: Read) -> None:
     text = read("alice", "dashboard")
     assert text.count("c-step-done") >= 20

@@ -16,6 +16,7 @@ from django.conf import settings as django_settings
 from django.db import connections
 from django.db.backends.postgresql.operations import DatabaseOperations
 from django.test import Client
+from django.utils import translation
 
 # Playwright keeps an event loop in the main thread, which Django would otherwise take for an asynchronous context.
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
@@ -166,6 +167,12 @@ def _files_stay_in_the_test(settings: Any, tmp_path: Path) -> None:
     """Received and built files go to the test's own folder."""
     settings.PAYOPS_FILES_DIR = tmp_path / "files"
     settings.MEDIA_ROOT = tmp_path / "files"
+
+
+@pytest.fixture(autouse=True)
+def _english_unless_asked() -> None:
+    """A request in Chinese leaves its language active in the thread; the next test begins anew."""
+    translation.activate("en")
 
 
 @pytest.fixture(scope="session")

@@ -47,7 +47,9 @@ def days(transactional_db: None, tmp_path: Path, settings: Any) -> Iterator[Samp
 def complaints(page: Any) -> list[str]:
     """What the browser complained about: blocked scripts, errors of scripts."""
     found: list[str] = []
-    page.on("console", lambda message: found.append(message.text) if message.type == "error" else None)
+    page.on(
+        "console", lambda message: found.append(f"{message.text} {message.location}") if message.type == "error" else 0
+    )
     page.on("pageerror", lambda error: found.append(str(error)))
     return found
 

@@ -48,7 +48,7 @@ def read_camt053(stream: BinaryIO, name: str) -> list[Statement]:
             if root is None:
                 root = element
                 _check_root(root, name)
-            tag = etree.QName(element).localname
+            tag = _named(element)[1]
             if event == "end" and tag == "Ntry":
                 entries.append(_entry(element, len(entries) + 1))
                 # What is read is let go, or a month of entries would stand in memory as a tree.
@@ -71,6 +71,12 @@ def read_camt053(stream: BinaryIO, name: str) -> list[Statement]:
     return statements
 
 
+def _named(element: Any) -> tuple[str, str]:
+    """Namespace and local name as they are written: a damaged file has names that lxml's own reading refuses."""
+    namespace, _brace, localname = str(element.tag).rpartition("}")
+    return namespace.lstrip("{"), localname
+
+
 def _check_root(root: Any, name: str) -> None:
     if root.getroottree().docinfo.doctype:
         raise StatementError(
@@ -78,13 +84,13 @@ def _check_root(root: Any, name: str) -> None:
             _("“%(name)s” declares a document type, which no statement does. It is refused.") % {"name": name},
             {"name": name},
         )
-    qualified = etree.QName(root)
-    if qualified.localname != "Document" or not _NAMESPACE.fullmatch(qualified.namespace or ""):
+    namespace, localname = _named(root)
+    if localname != "Document" or not _NAMESPACE.fullmatch(namespace):
         raise StatementError(
             "statement.namespace",
             _("“%(name)s” is no camt.053 statement of version 02 to 12; it says “%(found)s”.")
-            % {"name": name, "found": plain(qualified.namespace or qualified.localname, 120)},
-            {"name": name, "namespace": qualified.namespace or ""},
+            % {"name": name, "found": plain(namespace or localname, 120)},
+            {"name": name, "namespace": namespace},
         )
 
 

@@ -47,9 +47,12 @@ def days(transactional_db: None, tmp_path: Path, settings: Any) -> Iterator[Samp
 def complaints(page: Any) -> list[str]:
     """What the browser complained about: blocked scripts, errors of scripts."""
     found: list[str] = []
-    page.on(
-        "console", lambda message: found.append(f"{message.text} {message.location}") if message.type == "error" else 0
-    )
+
+    def listen(message: Any) -> None:
+        if message.type == "error":
+            found.append(f"{message.text} {message.location}")
+
+    page.on("console", listen)
     page.on("pageerror", lambda error: found.append(str(error)))
     return found
 

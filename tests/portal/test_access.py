@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from payops.identity.services import user_create
@@ -13,7 +15,8 @@ pytestmark = pytest.mark.django_db
 PAGES = ("home", "transactions", "export", "transaction", "sheets", "sheet", "item", "statements", "statement")
 HTML = tuple(name for name in PAGES if name not in ("export", "statement"))
 OWN_OBJECTS = ("transaction", "sheet", "item", "statement")
-M_A_MARKS = ("T1", "M-A")
+# Whole words: a form's random token may hold the letters.
+M_A_MARKS = re.compile(r"(?<![\w-])(T1|M-A)(?![\w-])")
 
 
 def answers(client, pages, names=PAGES) -> dict[str, int]:
@@ -37,7 +40,7 @@ def test_omar_does_not_find_what_is_meis(client_for, omar, pages):
 def test_omars_lists_show_nothing_of_meis(client_for, omar, pages):
     for name in set(PAGES) - set(OWN_OBJECTS):
         text = body(client_for(omar).get(pages[name]))
-        assert not any(mark in text for mark in M_A_MARKS), name
+        assert not M_A_MARKS.search(text), name
 
 
 @pytest.mark.parametrize("who", ["alice", "bob", "carol", "dave"])

@@ -1,9 +1,10 @@
 """`post_many`: the same rules and guards as `post`, at the speed of COPY.
 
 Two passes over the stream, each in chunks. The first takes the posting keys (in source order, existing ones are
-skipped) and learns which accounts are concerned; then all of those are locked in one order, so that no chunk waits for
-a lock out of order; the second writes vouchers and entries with their balances. What lies between the passes of a
-long stream waits in a temporary file, so memory stays flat however many postings come.
+skipped), writes the vouchers and learns which accounts are concerned; then all of those are locked in one order, so
+that no chunk waits for a lock out of order; the second writes the entries with their balances. While the database takes
+one chunk, the next one is prepared. What lies between the passes of a long stream waits in a temporary file, so memory
+stays flat however many postings come.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ import datetime as dt
 import gc
 import marshal
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import IO, Any, Final
 
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, connections, transaction
 from django.utils import timezone
 
 from payops.accounts import sql
@@ -26,7 +28,7 @@ from payops.accounts.choices import AccountStatus, DayState, OwnerKind
 from payops.accounts.diverting import divert, suspense_account, suspense_key, suspense_owner
 from payops.accounts.errors import guard_errors
 from payops.accounts.guards import DAY_LOCK
-from payops.accounts.models import AccountingDay, DivertedEntry, Entry, Voucher
+from payops.accounts.models import AccountingDay, DivertedEntry, Entry, PostingKey, Voucher
 from payops.accounts.modes import debited_in_real_time, modes_on
 from payops.accounts.posting import (
     MEMO_LENGTH,
@@ -43,10 +45,13 @@ from payops.core.ids import day_code, day_floor
 from payops.core.locks import xact_lock
 from payops.core.partitions import partition_name
 
-CHUNK: Final = 20_000
+CHUNK: Final = 10_000
 """Postings per COPY: large enough that a chunk's fixed cost vanishes, small enough that a chunk is a few megabytes."""
 _BUFFER: Final = 2_000
 NULL: Final = "\\N"
+
+KEY_TABLE: Final = PostingKey._meta.db_table
+KEY_COLUMNS: Final = ("event", "source_id", "voucher_id")
 
 VOUCHER_COLUMNS: Final = (
     "id",
@@ -118,8 +123,12 @@ class _Combo:
                 self.debits[at] = True
 
 
-# One prepared posting: combo, voucher id, source id, memo, amount per line.
-_Prepared = tuple[int, int, int, str, list[int]]
+_Wanted = tuple[int, int, str, list[int]]
+"""One posting whose key is not taken yet: combo, source id, memo, amount per line."""
+_Taken = tuple[int, int, int, str, list[int]]
+"""One that has a voucher: combo, voucher id, source id, memo, amount per line."""
+_Prepared = tuple[int, int, list[int]]
+"""One whose entries are still to be written: combo, voucher id, amount per line."""
 
 
 def post_many(
@@ -147,14 +156,31 @@ def _no_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
+@contextmanager
+def _behind() -> Iterator[ThreadPoolExecutor]:
+    """A thread that works on this thread's connection, in its transaction; only one of both uses it at a time."""
+    mine = connections["default"]
+
+    def lend() -> None:
+        connections["default"] = mine
+
+    mine.inc_thread_sharing()
+    try:
+        with ThreadPoolExecutor(max_workers=1, initializer=lend) as thread:
+            yield thread
+    finally:
+        mine.dec_thread_sharing()
+
+
 class _Batch:
     """The state of one call: day, combos met so far, and the file between the passes."""
 
     def __init__(self, day: dt.date | None, posted_by: str, chunk_size: int) -> None:
         self.day = day or open_accounting_day()
-        self.posted_by = posted_by
+        self.posted = f"{timezone.now().isoformat()}\t{text_field(posted_by)}"
         self.chunk_size = chunk_size
         self.floor = day_floor(self.day)
+        self.voucher_table = partition_name(Voucher, self.day)
         self.combos: list[_Combo] = []
         self.index: dict[tuple[Any, ...], int] = {}
         self.rules: dict[int, CompiledRule] = {}
@@ -172,13 +198,16 @@ class _Batch:
         first = self._prepare(list(islice(postings, self.chunk_size)))
         second = list(islice(postings, self.chunk_size))
         if not second:
-            return self._write_all([first])
-        with tempfile.TemporaryFile() as spool:
-            marshal.dump(first, spool)
+            return self._write_all([self._take(*first)])
+        with tempfile.TemporaryFile() as spool, _behind() as behind:
+            taking = behind.submit(self._take, *first)
             del first
             while second:
-                marshal.dump(self._prepare(second), spool)
+                prepared = self._prepare(second)
+                marshal.dump(taking.result(), spool)
+                taking = behind.submit(self._take, *prepared)
                 second = list(islice(postings, self.chunk_size))
+            marshal.dump(taking.result(), spool)
             spool.seek(0)
             return self._write_all(_read(spool))
 
@@ -188,10 +217,11 @@ class _Batch:
         if state not in {DayState.OPEN, DayState.CUT_OFF}:
             raise day_not_open(self.day)
 
-    # --- first pass: keys, and which accounts ---
+    # --- first pass: keys, vouchers, and which accounts ---
 
-    def _prepare(self, postings: list[Posting]) -> list[_Prepared]:
-        prepared: list[tuple[int, int, str, list[int]]] = []
+    def _prepare(self, postings: list[Posting]) -> tuple[list[_Wanted], list[int]]:
+        """What the postings come to, and their events; those of only zero lines are left out."""
+        prepared: list[_Wanted] = []
         events: list[int] = []
         for posting in postings:
             rule = self.rules.get(posting.event) or self._rule(posting.event)
@@ -206,7 +236,7 @@ class _Batch:
                 self.combos[combo].note(amounts)
             prepared.append((combo, posting.source_id, posting.memo, amounts))
             events.append(rule.event)
-        return self._take_keys(prepared, events) if prepared else []
+        return prepared, events
 
     def _rule(self, event: int) -> CompiledRule:
         # Read anew once per batch: another process may have entered a version since this one cached it.
@@ -235,29 +265,50 @@ class _Batch:
                     suspense_owner(owners),
                     later,
                     [False] * len(keys),
+                    voucher_head=f"\t{rule.event}\t{text_field(posting.source_kind)}\t{posting.business_date}"
+                    f"\t{rule.version}\t{self.posted}\t",
                 )
             )
         return index
 
-    def _take_keys(self, prepared: list[tuple[int, int, str, list[int]]], events: list[int]) -> list[_Prepared]:
-        """Voucher ids in source order, and one insert of all keys; who inserts the same key first keeps it."""
-        count = len(prepared)
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT nextval('accounts_voucher_n') FROM generate_series(1, %s)", [count])
-            vouchers = [self.floor + n * 1000 for (n,) in cursor.fetchall()]
-            parameters = [_array(events), _array(row[1] for row in prepared), _array(vouchers)]
-            cursor.execute(sql.TAKE_KEYS, parameters)
-            taken: set[int] | None = None
-            if cursor.rowcount < count:
-                cursor.execute(sql.KEYS_TAKEN, parameters)
-                taken = {row[0] for row in cursor.fetchall()}
-                self.skipped += count - len(taken)
-            self.taken += count if taken is None else len(taken)
+    def _take(self, wanted: list[_Wanted], events: list[int]) -> list[_Prepared]:
+        """Keys and vouchers of a chunk; what comes back is the chunk without what was booked before."""
+        prepared = self._take_keys(wanted, events) if wanted else []
+        if prepared:
+            copy_text(self.voucher_table, VOUCHER_COLUMNS, self._voucher_text(prepared))
+        return [(combo, voucher, amounts) for combo, voucher, _source, _memo, amounts in prepared]
+
+    def _take_keys(self, wanted: list[_Wanted], events: list[int]) -> list[_Taken]:
+        """Voucher ids in source order, and the keys with them; who inserts the same key first keeps it."""
+        vouchers = self._voucher_ids(len(wanted))
+        keys = [(event, row[1], voucher) for event, row, voucher in zip(events, wanted, vouchers, strict=True)]
+        # In one order everywhere, so that two batches meet the same keys alike.
+        keys.sort()
+        try:
+            with transaction.atomic():
+                copy_text(
+                    KEY_TABLE,
+                    KEY_COLUMNS,
+                    ["".join([f"{event}\t{source}\t{voucher}\n" for event, source, voucher in keys]).encode()],
+                )
+            taken = None
+        except IntegrityError:
+            taken = _free_keys(keys)
+            self.skipped += len(keys) - len(taken)
+        self.taken += len(keys) if taken is None else len(taken)
         return [
             (combo, voucher, source, memo, amounts)
-            for (combo, source, memo, amounts), voucher in zip(prepared, vouchers, strict=True)
+            for (combo, source, memo, amounts), voucher in zip(wanted, vouchers, strict=True)
             if taken is None or voucher in taken
         ]
+
+    def _voucher_ids(self, count: int) -> Sequence[int]:
+        with connection.cursor() as cursor:
+            cursor.execute(sql.VOUCHER_NUMBERS, [count])
+            lo, hi, numbers = cursor.fetchone()
+        if numbers is not None:
+            return [self.floor + n * 1000 for n in numbers]
+        return range(self.floor + lo * 1000, self.floor + hi * 1000 + 1, 1000)
 
     # --- between the passes: lock every account concerned, in one order ---
 
@@ -296,32 +347,27 @@ class _Batch:
 
     def _plan(self, found: dict[AccountKey, _Account]) -> None:
         """The fixed parts of every combo's lines, as text."""
-        posted_at = timezone.now().isoformat()
-        by = text_field(self.posted_by)
         for combo in self.combos:
             rule = combo.rule
-            kind = text_field(combo.source_kind)
-            combo.voucher_head = f"\t{rule.event}\t{kind}\t{combo.business_date}\t{rule.version}\t{posted_at}\t{by}\t"
             combo.entry_tail = f"\t{combo.currency}\t{rule.event}\t"
             combo.lines = [_plan_line(found[key], line) for key, line in zip(combo.keys, rule.lines, strict=True)]
 
-    # --- second pass: vouchers, entries, balances ---
+    # --- second pass: entries, balances ---
 
     def _write_all(self, chunks: Iterable[list[_Prepared]]) -> PostManyResult:
         if not self.taken:
             return PostManyResult(0, self.skipped, self.empty)
         accounts = self._lock_accounts()
-        voucher_table, entry_table = partition_name(Voucher, self.day), partition_name(Entry, self.day)
+        entry_table = partition_name(Entry, self.day)
         for chunk in chunks:
             if chunk:
-                copy_text(voucher_table, VOUCHER_COLUMNS, self._voucher_text(chunk))
                 copy_text(entry_table, ENTRY_COLUMNS, self._entry_text(chunk))
         _write_balances(accounts)
         if self.diverted:
             divert(self.diverted)
         return PostManyResult(self.taken, self.skipped, self.empty)
 
-    def _voucher_text(self, chunk: list[_Prepared]) -> Iterator[bytes]:
+    def _voucher_text(self, chunk: list[_Taken]) -> Iterator[bytes]:
         combos = self.combos
         for start in range(0, len(chunk), _BUFFER):
             yield "".join(
@@ -336,7 +382,7 @@ class _Batch:
         combos = self.combos
         for start in range(0, len(chunk), _BUFFER):
             out: list[str] = []
-            for combo_index, voucher, _source, _memo, amounts in chunk[start : start + _BUFFER]:
+            for combo_index, voucher, amounts in chunk[start : start + _BUFFER]:
                 combo = combos[combo_index]
                 if not combo.plain:
                     out += self._uncommon_lines(combo, voucher, amounts)
@@ -384,6 +430,16 @@ class _Batch:
                 account.balance += sign * amount
                 balance = str(account.balance)
             yield f"{entry_id}{body}{combo.entry_tail}{balance}\n"
+
+
+def _free_keys(keys: list[tuple[int, int, int]]) -> set[int]:
+    """Take the keys nobody has; their vouchers."""
+    events, sources, vouchers = map(_array, zip(*keys, strict=True))
+    parameters = [events, sources, vouchers]
+    with connection.cursor() as cursor:
+        cursor.execute(sql.TAKE_KEYS, parameters)
+        cursor.execute(sql.KEYS_TAKEN, parameters)
+        return {voucher for (voucher,) in cursor.fetchall()}
 
 
 def _array(values: Iterable[int]) -> str:

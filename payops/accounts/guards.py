@@ -133,10 +133,12 @@ DECLARE
     a record;
     h record;
     r record;
+    dense boolean;
+    headers text;
+    kept text := current_setting('enable_nestloop');
 BEGIN
     SELECT min(id) AS lo, max(id) AS hi, count(*) AS lines, min(currency) = max(currency) AS single_currency,
-        min(event) AS low_event, max(event) AS high_event, bool_and(balance_after IS NOT NULL) AS followed,
-        sum(CASE side WHEN 'D' THEN amount ELSE -amount END) AS difference
+        min(event) AS low_event, max(event) AS high_event, bool_and(balance_after IS NOT NULL) AS followed
         INTO n FROM new_entries;
     IF n.lo IS NULL THEN
         RETURN NULL;
@@ -154,33 +156,40 @@ BEGIN
     IF n.lo / 1000 = n.hi / 1000 THEN
         -- One voucher, the everyday case: no join, no grouping. The id stands in the text for the reason given below.
         EXECUTE format('SELECT id, line_count, event FROM accounts_voucher WHERE id = %s', n.lo - n.lo % 1000) INTO h;
-        SELECT n.lo - n.lo % 1000 AS voucher, n.lines, n.difference, h.id AS header, h.line_count,
+        SELECT n.lo - n.lo % 1000 AS voucher, n.lines, d.difference, h.id AS header, h.line_count,
             h.line_count IS DISTINCT FROM n.lines OR n.lo % 1000 <> 1 OR n.hi % 1000 <> n.lines AS broken,
-            n.difference <> 0 AND NOT a.some_memo AS unbalanced
-            INTO r;
+            d.difference <> 0 AND NOT a.some_memo AS unbalanced
+            INTO r FROM (SELECT sum(CASE side WHEN 'D' THEN amount ELSE -amount END) AS difference FROM new_entries) d;
         IF NOT (r.broken OR r.unbalanced OR h.event <> n.low_event OR n.low_event <> n.high_event) THEN
             r.voucher := NULL;
         END IF;
     ELSE
+        -- Rows just copied are not in the statistics, and a join planned for one row would compare every voucher with
+        -- every header. Where most vouchers between the first and the last are these, all of them are hashed; else
+        -- OFFSET 0 keeps it a look-up of each by its key.
+        dense := (n.hi - n.lo) / 1000 < 2 * n.lines;
+        PERFORM set_config('enable_nestloop', CASE WHEN dense THEN 'off' ELSE kept END, true);
         -- The bounds stand in the text of the query, so that planning touches the partition meant and no other.
+        headers := format('SELECT id, line_count, event FROM accounts_voucher WHERE id BETWEEN %s AND %s',
+            n.lo - n.lo % 1000, n.hi);
+        headers := CASE WHEN dense THEN format('(%s) h ON h.id = g.voucher', headers)
+            ELSE format('LATERAL (%s AND id = g.voucher OFFSET 0) h ON true', headers) END;
         EXECUTE format($query$
             SELECT g.voucher, g.lines, g.difference, h.id AS header, h.line_count,
                 h.line_count IS DISTINCT FROM g.lines OR g.first <> 1 OR g.last <> g.lines AS broken,
-                g.difference <> 0 AND NOT %3$L AS unbalanced
+                g.difference <> 0 AND NOT %2$L AS unbalanced
             FROM (
                 SELECT id - id %% 1000 AS voucher, count(*) AS lines, min(id %% 1000) AS first, max(id %% 1000) AS last,
                     min(event) AS low_event, max(event) AS high_event,
                     sum(CASE side WHEN 'D' THEN amount ELSE -amount END) AS difference
                 FROM new_entries GROUP BY 1
             ) g
-            -- OFFSET 0 keeps this a look-up by key: rows just copied are not in the statistics, and a join planned
-            -- for one row would compare every voucher with every header.
-            LEFT JOIN LATERAL (SELECT id, line_count, event FROM accounts_voucher v
-                WHERE v.id = g.voucher AND v.id BETWEEN %1$s AND %2$s OFFSET 0) h ON true
+            LEFT JOIN %1$s
             WHERE h.line_count IS DISTINCT FROM g.lines OR g.first <> 1 OR g.last <> g.lines
-                OR (g.difference <> 0 AND NOT %3$L) OR h.event <> g.low_event OR g.low_event <> g.high_event
+                OR (g.difference <> 0 AND NOT %2$L) OR h.event <> g.low_event OR g.low_event <> g.high_event
             LIMIT 1
-        $query$, n.lo - n.lo % 1000, n.hi, a.some_memo) INTO r;
+        $query$, headers, a.some_memo) INTO r;
+        PERFORM set_config('enable_nestloop', kept, true);
     END IF;
     IF r.voucher IS NOT NULL THEN
         IF r.header IS NULL THEN

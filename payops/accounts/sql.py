@@ -232,6 +232,12 @@ GROUP BY e.account_id, a.account_no, e.event HAVING count(*) >= %(at_least)s
 ORDER BY entries DESC, a.account_no, e.event LIMIT 50
 """
 
+# Numbers that nobody took in between follow each other, and then their ends are enough.
+VOUCHER_NUMBERS: Final = """
+SELECT min(n), max(n), CASE WHEN max(n) - min(n) + 1 <> count(*) THEN array_agg(n ORDER BY n) END
+FROM (SELECT nextval('accounts_voucher_n') AS n FROM generate_series(1, %s)) AS numbers
+"""
+
 # Parameters: smallint, bigint, bigint arrays. In source order, so that two batches meet the same keys alike.
 _NEW_KEYS: Final = "unnest(%s::smallint[], %s::bigint[], %s::bigint[]) AS n(event, source_id, voucher_id)"
 TAKE_KEYS: Final = f"""

@@ -49,6 +49,7 @@ NAVIGATION: tuple[Group, ...] = (
             Item(_("Runs"), "run_list", "difference", "runs.view", ("run",)),
             Item(_("Open items"), "open_item_list", "pending_actions", "runs.view", ("open_item",)),
             Item(_("Cases"), "case_list", "troubleshoot", "cases.view", ("case",)),
+            Item(_("What happened"), "explain", "history", "transactions.view"),
             Item(_("Bank lines"), "bank_line_list", "account_balance", "files.view", ("bank_line",)),
             Item(_("Bank rules"), "bank_rule_list", "rule", "files.view", ("bank_rule",)),
             Item(_("Channel receipts"), "receipt_list", "payments", "runs.view", ("receipt",)),

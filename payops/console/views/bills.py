@@ -395,6 +395,7 @@ def bill_line(request: HttpRequest, line_id: int) -> HttpResponseBase:
     except (PayopsError, OSError):
         raw = ""
     context = {
+        "buttons": [Button(_("Whole story"), link("explain", q=line.pk))],
         "parent_title": file.original_name,
         "parent_url": link("bill_file", file.pk),
         "facts": facts,

@@ -20,7 +20,7 @@ from payops.console import cells
 from payops.console.cells import Cell, Column, Table, link
 from payops.console.filters import CaseFilter
 from payops.console.forms import ProposeForm
-from payops.console.lists import list_page
+from payops.console.lists import Button, list_page
 from payops.console.shell import action, page, view
 from payops.console.tables import case_columns, case_row, kind_label
 from payops.console.vouchers import voucher_table, vouchers_by_id, vouchers_of
@@ -119,6 +119,7 @@ def _case_page(
         "parent_title": _("Cases"),
         "parent_url": link("case_list"),
         "badges": _badges(case),
+        "buttons": _buttons(case),
         "case": case,
         "facts": _facts(case),
         "sides": _sides(case),
@@ -145,6 +146,12 @@ def _propose_form(request: HttpRequest, case: Discrepancy, data: Any = None) -> 
     suggested = case.suggested_action if case.suggested_action in kinds else kinds[0].value
     initial = {**prefill(case), "kind": suggested, "fingerprint": fingerprint(case)}
     return ProposeForm(data, initial=initial, kinds=kinds)
+
+
+def _buttons(case: Discrepancy) -> list[Button]:
+    if not case.transaction_id and not case.bill_line_id:
+        return []
+    return [Button(_("Whole story"), link("explain", q=case.case_no))]
 
 
 def _badges(case: Discrepancy) -> list[Cell]:

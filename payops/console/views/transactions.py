@@ -35,6 +35,7 @@ from payops.orders.selectors import own_strays, own_window, refunds_of, transact
 from payops.orders.services import intake_enqueue
 from payops.reconciliation.models import OpenItem
 from payops.settlement.models import ClearingHold, ClearingItem, Payout, PayoutBatch, SettlementSheet
+from payops.statements.story import subjects_of
 
 SEARCH_DAYS = 45
 """How many days of partitions the search by key goes back."""
@@ -143,6 +144,7 @@ def transaction(request: HttpRequest, transaction_id: int) -> HttpResponseBase:
         "parent_title": _("Transactions"),
         "parent_url": link("transaction_list", day=row.own_date.isoformat()),
         "badges": [cells.state(row, "status")],
+        "buttons": [Button(_("Whole story"), link("explain", q=row.transaction_no))],
         "facts": _facts(row),
         "tables": [table for table in tables if table.rows or table is tables[0] or table is tables[1]],
         "json_blocks": [(_("Extra"), row.extra)] if row.extra else [],
@@ -377,13 +379,27 @@ def find(request: HttpRequest) -> HttpResponseBase:
     hits = _hits(wanted, request.user) if wanted else []
     if len(hits) == 1:
         return redirect(hits[0][1].url)
+    if not hits and wanted and request.user.may("transactions.view") and _has_a_story(wanted):
+        return redirect(link("explain", q=wanted))
     table = Table(
         [Column(_("What")), Column(_("Number"))],
         [list(hit) for hit in hits],
         empty=_("Nothing has the number “%s”. Numbers are searched exactly as they are written.") % wanted,
     )
-    context = {"tables": [table]}
+    buttons = []
+    if wanted and request.user.may("transactions.view"):
+        buttons.append(Button(_("Look through the bills"), link("explain", q=wanted)))
+    context = {"tables": [table], "buttons": buttons}
     return page(request, "console/detail.html", context, title=_("Search: %s") % wanted)
+
+
+def _has_a_story(wanted: str) -> bool:
+    """Whether an index knows the number as an order's, a channel trade's or a bill line's."""
+    try:
+        subjects_of(wanted, read=False)
+    except PayopsError:
+        return False
+    return True
 
 
 def _hits(wanted: str, user: Any) -> list[tuple[Cell, Cell]]:

@@ -27,7 +27,7 @@ from payops.discrepancies.choices import OPEN_STATES, CaseKind, CaseState
 from payops.discrepancies.models import Discrepancy
 from payops.merchants.models import Merchant, MerchantStatus
 from payops.orders.choices import Kind, Status
-from payops.orders.models import Intake, IntakeState, Transaction
+from payops.orders.models import Intake, IntakeState, Transaction, TransactionKey
 from payops.reconciliation.choices import ItemState, ReceiptState, ResultKind, RunState
 from payops.reconciliation.models import ChannelReceipt, OpenItem, ReconResult, ReconRun
 from payops.settlement.choices import BatchState, PayoutState, SessionKind, SheetState
@@ -100,17 +100,27 @@ class TransactionFilter(DayFilterSet):
     contract = contract_filter()
     status = choice_filter("status", _("Status"), Status.choices)
     kind = choice_filter("kind", _("Kind"), Kind.choices)
-    merchant = exact_filter("merchant__merchant_no", _("Merchant number"))
+    merchant = django_filters.CharFilter(method="of_merchant", label=_("Merchant number"))
     number = django_filters.CharFilter(method="by_number", label=_("Number"))
 
     class Meta:
         model = Transaction
         fields: list[str] = []
 
-    def by_number(self, queryset: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
-        """Any of the numbers a transaction has, exactly."""
+    def of_merchant(self, queryset: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
+        """By the merchant's id, which the index of the partitions begins with."""
         return queryset.filter(
-            Q(transaction_no=value) | Q(match_key=value) | Q(channel_trade_no=value) | Q(merchant_order_no=value)
+            merchant_id__in=list(Merchant.objects.filter(merchant_no=value).values_list("pk", flat=True))
+        )
+
+    def by_number(self, queryset: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
+        """Any of the numbers a transaction has, exactly, each by its index."""
+        own = TransactionKey.objects.filter(transaction_no=value).values_list("transaction_id", flat=True)
+        return queryset.filter(
+            Q(id__in=list(own))
+            | Q(match_key=value)
+            | Q(channel_trade_no=value) & ~Q(channel_trade_no="")
+            | Q(merchant_order_no=value)
         )
 
 

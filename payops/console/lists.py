@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
 import django_filters
+from django.core.exceptions import EmptyResultSet
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.utils.translation import gettext as _
 
+from payops.console import cells
 from payops.console.cells import Cell, Column, Table
 from payops.console.shell import log_download, page
 from payops.core.exports import csv_lines
 
 PAGE_SIZE = 50
 MAX_EXPORT_ROWS = 100_000
+
+EXACT_ROWS = 5_000
+"""Up to so many rows are counted and added up whenever a list is shown; more are estimated, and summed when asked."""
 
 RowMaker = Callable[[Any], list[Cell]]
 
@@ -74,9 +80,40 @@ def keyset(request: HttpRequest, rows: QuerySet[Any], *, key: str = "pk", descen
     )
 
 
+def expected_rows(rows: QuerySet[Any]) -> int:
+    """About how many rows a list has, from the planner's statistics: milliseconds, nothing is read."""
+    try:
+        # Without the tables of the columns shown: they change nothing but the estimate.
+        (plan,) = json.loads(rows.order_by().select_related(None).explain(format="json"))
+    except EmptyResultSet:
+        return 0
+    return int(plan["Plan"]["Plan Rows"])
+
+
+def figures(
+    request: HttpRequest, label: str, rows: QuerySet[Any], exact: Callable[[QuerySet[Any]], list[tuple[Any, Cell]]]
+) -> list[tuple[Any, Cell]]:
+    """The head of a big list: exact figures of what is small or was asked to be added up, else about how many."""
+    if "totals" in request.GET:
+        return exact(rows)
+    about = expected_rows(rows)
+    if about <= EXACT_ROWS:
+        return exact(rows)
+    return [
+        (label, cells.text(_("about %s") % f"{_rounded(about):,}")),
+        (_("Totals"), cells.text(_("Add up"), f"{without(request)}&totals=1")),
+    ]
+
+
+def _rounded(number: int) -> int:
+    """Three digits: more than an estimate knows would only look exact."""
+    step = 10 ** max(len(str(number)) - 3, 0)
+    return number // step * step
+
+
 def _address(request: HttpRequest, **cursor: Any) -> str:
     query = request.GET.copy()
-    for name in ("after", "before", "export"):
+    for name in ("after", "before", "export", "totals"):
         query.pop(name, None)
     for name, value in cursor.items():
         query[name] = str(value)
@@ -86,7 +123,7 @@ def _address(request: HttpRequest, **cursor: Any) -> str:
 def without(request: HttpRequest, *names: str) -> str:
     """The current address without some of its query."""
     query = request.GET.copy()
-    for name in (*names, "after", "before", "export"):
+    for name in (*names, "after", "before", "export", "totals"):
         query.pop(name, None)
     return f"?{query.urlencode()}"
 

@@ -66,6 +66,15 @@ class Transaction(DayPartitionedModel):
             models.Index(fields=["contract", "own_date"], name="transaction_own_day_idx"),
             models.Index(fields=["merchant", "own_date"], name="transaction_merchant_idx"),
             models.Index(fields=["match_key"], name="transaction_key_idx"),
+            # Pages of an accounting date: its rows lie in several partitions, among those of other dates.
+            models.Index(fields=["own_date", "id"], name="transaction_page_idx"),
+            models.Index(
+                fields=["status", "own_date", "id"],
+                condition=~Q(status=Status.SUCCEEDED.value),
+                name="transaction_status_idx",
+            ),
+            models.Index(fields=["merchant_order_no"], name="transaction_order_idx"),
+            models.Index(fields=["channel_trade_no"], condition=~Q(channel_trade_no=""), name="transaction_trade_idx"),
         ]
 
     def __str__(self) -> str:

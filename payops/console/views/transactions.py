@@ -20,7 +20,7 @@ from payops.console import cells
 from payops.console.cells import Cell, Column, Table, link
 from payops.console.filters import IntakeFilter, TransactionFilter, day_query, latest_day
 from payops.console.forms import OrdersUploadForm
-from payops.console.lists import Button, list_page
+from payops.console.lists import Button, figures, list_page
 from payops.console.shell import action, page, view
 from payops.console.tables import bill_line_table, case_table
 from payops.console.vouchers import voucher_table, vouchers_of
@@ -95,23 +95,7 @@ def transaction_list(request: HttpRequest) -> HttpResponseBase:
     data, day = day_query(request, _default_day() if "day" not in request.GET else latest_day())
     rows = transactions_of(day) if day else Transaction.objects.none()
     filters = TransactionFilter(data, queryset=rows, request=request)
-    summary: list[tuple[str, Cell]] = []
-    if filters.form.is_valid() and day:
-        sums = (
-            filters.qs.order_by()
-            .values("currency")
-            .annotate(
-                number=Count("id"),
-                paid=Sum("amount", filter=Q(effective_at__isnull=False) & ~Q(kind__in=[Kind.REFUND, Kind.VOID])),
-                returned=Sum("amount", filter=Q(effective_at__isnull=False, kind__in=[Kind.REFUND, Kind.VOID])),
-            )
-        )
-        for sum_ in sums:
-            summary += [
-                (_("Transactions"), cells.count(sum_["number"])),
-                (_("In (%s)") % sum_["currency"], cells.money(sum_["paid"] or 0, sum_["currency"])),
-                (_("Out (%s)") % sum_["currency"], cells.money(sum_["returned"] or 0, sum_["currency"])),
-            ]
+    summary = figures(request, _("Transactions"), filters.qs, _sums) if filters.form.is_valid() and day else []
     return list_page(
         request,
         title=_("Transactions"),
@@ -122,6 +106,26 @@ def transaction_list(request: HttpRequest) -> HttpResponseBase:
         summary=summary,
         empty=_("There are no such transactions on this accounting date."),
     )
+
+
+def _sums(rows: QuerySet[Transaction]) -> list[tuple[Any, Cell]]:
+    sums = (
+        rows.order_by()
+        .values("currency")
+        .annotate(
+            number=Count("id"),
+            paid=Sum("amount", filter=Q(effective_at__isnull=False) & ~Q(kind__in=[Kind.REFUND, Kind.VOID])),
+            returned=Sum("amount", filter=Q(effective_at__isnull=False, kind__in=[Kind.REFUND, Kind.VOID])),
+        )
+    )
+    summary: list[tuple[Any, Cell]] = []
+    for sum_ in sums:
+        summary += [
+            (_("Transactions"), cells.count(sum_["number"])),
+            (_("In (%s)") % sum_["currency"], cells.money(sum_["paid"] or 0, sum_["currency"])),
+            (_("Out (%s)") % sum_["currency"], cells.money(sum_["returned"] or 0, sum_["currency"])),
+        ]
+    return summary
 
 
 @view("transactions.view")

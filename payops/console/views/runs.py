@@ -21,7 +21,7 @@ from payops.console.tables import kind_label
 from payops.core.formatting import local_name, money
 from payops.core.retelling import retold
 from payops.orders.models import Transaction
-from payops.reconciliation.choices import ResultKind
+from payops.reconciliation.choices import ResultKind, RunState
 from payops.reconciliation.jobs import run_enqueue
 from payops.reconciliation.models import OpenItem, ReconResult, ReconRun
 
@@ -111,15 +111,19 @@ def run(request: HttpRequest, run_id: int) -> HttpResponseBase:
 
 
 def _buttons(request: HttpRequest, found: ReconRun) -> list[Button]:
+    buttons = []
+    if found.run_no > 1 and found.state == RunState.COMPLETE:
+        buttons.append(Button(_("Compare with another run"), link("run_compare", found.pk)))
     if not request.user.may("runs.start") or accepted_file(found.contract, found.channel_date, found.batch) is None:
-        return []
+        return buttons
     return [
+        *buttons,
         Button(
             _("Run again"),
             link("run_start", found.pk),
             post=True,
             confirm=_("The day is compared again; only what differs is booked. Go on?"),
-        )
+        ),
     ]
 
 
@@ -261,7 +265,7 @@ def _result_table(results: list[ReconResult], currency: str) -> Table:
     rows = [
         [
             cells.result(result.kind, result.get_kind_display()),
-            cells.number(result.match_key),
+            cells.number(result.match_key, link("explain", q=result.transaction_id or result.bill_line_id)),
             _own_cell(result, numbers),
             cells.number(_("Line %d") % (result.bill_line_id % 10**8), link("bill_line", result.bill_line_id))
             if result.bill_line_id

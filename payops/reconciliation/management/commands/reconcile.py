@@ -1,24 +1,39 @@
-"""`manage.py reconcile --channel CODE --date D`: run the reconciliation of one contract and channel date."""
+"""`manage.py reconcile --channel CODE --date D`: run the reconciliation of one contract and channel date.
+
+With `--compare` nothing is run: the run that counts is set beside an earlier one.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
 import json
 import sys
-from typing import Any
+from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandParser
 
 from payops.channels.bills.selectors import contract_by_code
+from payops.channels.models import ChannelContract
 from payops.core.errors import PayopsError
 from payops.core.formatting import money
 from payops.reconciliation.choices import ResultKind
+from payops.reconciliation.comparison import (
+    Change,
+    comparison_as_dict,
+    run_before,
+    run_by_number,
+    run_compare,
+    run_latest,
+)
 from payops.reconciliation.selectors import run_as_dict
 from payops.reconciliation.services import run_reconcile
 
+PREVIOUS: Final = 0
+"""Runs are numbered from 1."""
+
 
 class Command(BaseCommand):
-    """Exit code 0: the run is complete; 1: it could not be made, with the reason."""
+    """Exit code 0: the run is complete, or both are compared; 1: it could not be done, with the reason."""
 
     help = "Compare own transactions of a day with the channel's accepted bill."
 
@@ -27,14 +42,24 @@ class Command(BaseCommand):
         parser.add_argument("--channel", required=True, help="code of the channel contract")
         parser.add_argument("--date", required=True, type=dt.date.fromisoformat, help="channel accounting date")
         parser.add_argument("--batch", type=int, default=1)
+        parser.add_argument(
+            "--compare",
+            nargs="?",
+            type=int,
+            const=PREVIOUS,
+            metavar="RUN",
+            help="run nothing, compare the current run with number RUN of the same day (default: the one before)",
+        )
         parser.add_argument("--json", action="store_true", help="result as JSON on standard output")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Messages go to standard error, the result to standard output."""
         try:
-            run = run_reconcile(
-                contract=contract_by_code(options["channel"]), day=options["date"], batch=options["batch"]
-            )
+            contract = contract_by_code(options["channel"])
+            if options["compare"] is not None:
+                self._compare(contract, options)
+                return
+            run = run_reconcile(contract=contract, day=options["date"], batch=options["batch"])
         except PayopsError as error:
             self.stderr.write(str(error))
             if options["json"]:
@@ -50,3 +75,20 @@ class Command(BaseCommand):
         for kind, figures in run.results.items():
             label = ResultKind(kind).label
             self.stdout.write(f"  {label!s:<28} {figures['count']:>8} {money(figures['amount']):>20}")
+
+    def _compare(self, contract: ChannelContract, options: dict[str, Any]) -> None:
+        now = run_latest(contract, options["date"], options["batch"])
+        number = options["compare"]
+        before = run_before(now) if number == PREVIOUS else run_by_number(now, number)
+        comparison = run_compare(now, before)
+        if options["json"]:
+            self.stdout.write(json.dumps(comparison_as_dict(comparison), ensure_ascii=False))
+            return
+        self.stdout.write(f"{contract.code} {now.channel_date} run {before.run_no} -> {now.run_no}")
+        self.stdout.write(f"  bill version {before.file.version} -> {now.file.version}")
+        for change, number_of in comparison.changes.items():
+            self.stdout.write(f"  {Change(change).label!s:<28} {number_of:>8}")
+        for pair in comparison.results:
+            label = ResultKind(pair.name).label
+            amounts = f"{money(pair.before_amount):>20} -> {money(pair.now_amount)}"
+            self.stdout.write(f"  {label!s:<28} {pair.before_count:>8} -> {pair.now_count:<8} {amounts}")

@@ -6,6 +6,7 @@ bytes; `raw_line` shows one line of a kept file.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from django.utils.translation import gettext as _
@@ -57,6 +58,7 @@ __all__ = [
     "detect_source",
     "get_format",
     "raw_line",
+    "register_family",
     "row_hash",
     "unwrap",
 ]
@@ -79,8 +81,19 @@ FORMATS: Final[dict[str, Format]] = {
 """In the order in which they are asked; those of one family may come from one contract."""
 
 
+_families: dict[str, Callable[[str], Format]] = {}
+
+
+def register_family(prefix: str, find: Callable[[str], Format]) -> None:
+    """`find(code)` gives the formats whose codes start with `prefix`, which are made while the program runs."""
+    _families[prefix] = find
+
+
 def get_format(code: str) -> Format:
     """The format registered under `code`; FormatError 'bill.unknown_format' otherwise."""
+    for prefix, find in _families.items():
+        if code.startswith(prefix):
+            return find(code)
     try:
         return FORMATS[code]
     except KeyError:

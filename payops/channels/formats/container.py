@@ -27,6 +27,7 @@ from django.utils.translation import gettext as _
 
 from payops.channels.formats.base import FormatError
 
+_WORKBOOK: Final = "xl/workbook.xml"
 _PIECE: Final = 96 << 10
 """Bytes read at a time: the cells of one block then stay in the processor's cache."""
 
@@ -178,7 +179,7 @@ def _damaged(name: str, detail: str) -> FormatError:
 def unwrap(source: Source, limits: Limits = DEFAULT_LIMITS, *, depth: int = 0) -> list[Source]:
     """The bare files inside a source: itself when it is plain, else what gzip, zip or base64 hold."""
     kind = _wrapping(source.head(256))
-    if kind is None:
+    if kind is None or (kind == "zip" and is_workbook(source, limits)):
         return [_limited(source, limits)] if depth == 0 else [source]
     if depth >= limits.max_depth:
         raise FormatError(
@@ -253,6 +254,30 @@ def _archive(stream: BinaryIO, name: str) -> zipfile.ZipFile:
         except UnicodeDecodeError:
             stream.seek(0)
             return zipfile.ZipFile(stream)
+
+
+def is_workbook(source: Source, limits: Limits = DEFAULT_LIMITS) -> bool:
+    """Whether the bytes are an XLSX file: a zip as well, but a bill itself and no archive of bills."""
+    if not source.head(4).startswith(b"PK\x03\x04"):
+        return False
+    with _spooled(source, limits) as stream, _archive(stream, source.name) as archive:
+        return _WORKBOOK in archive.NameToInfo
+
+
+@contextmanager
+def members_of(source: Source, limits: Limits = DEFAULT_LIMITS) -> Iterator[Callable[[str], BinaryIO | None]]:
+    """A function that opens a member of a zip by its name within the limits, None when there is none of that name."""
+    with _spooled(source, limits) as packed, _archive(packed, source.name) as archive:
+
+        def member(name: str) -> BinaryIO | None:
+            info = archive.NameToInfo.get(name)
+            if info is None:
+                return None
+            with _damage_named(source.name):
+                stream = archive.open(info)
+            return _Guarded(stream, source.name, info.compress_size, limits)  # type: ignore[return-value,arg-type]
+
+        yield member
 
 
 def _zip(source: Source, limits: Limits) -> list[Source]:

@@ -167,6 +167,7 @@ def _files_stay_in_the_test(settings: Any, tmp_path: Path) -> None:
     """Received and built files go to the test's own folder."""
     settings.PAYOPS_FILES_DIR = tmp_path / "files"
     settings.MEDIA_ROOT = tmp_path / "files"
+    settings.PAYOPS_ARCHIVE_DIR = tmp_path / "archive"
 
 
 @pytest.fixture(autouse=True)

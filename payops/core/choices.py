@@ -46,3 +46,12 @@ KEY_HOLDING_STATES: Final[tuple[str, ...]] = (
     JobState.SUCCEEDED,
 )
 """While a run is in one of these its key is taken; a failed or cancelled one gives the key free."""
+
+
+class ArchiveState(models.TextChoices):
+    """How far the archiving of a partition is. Written: the file is kept and proved, the partition still there."""
+
+    WRITTEN = "written", pgettext_lazy("archived partition", "Written")
+    ARCHIVED = "archived", pgettext_lazy("archived partition", "Archived")
+    RESTORED = "restored", pgettext_lazy("archived partition", "Restored")
+    DROPPED = "dropped", pgettext_lazy("archived partition", "Written anew")

@@ -10,7 +10,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from payops.core.choices import FINAL_STATES, JOB_STATE_COLOURS, KEY_HOLDING_STATES, JobState
+from payops.core.choices import FINAL_STATES, JOB_STATE_COLOURS, KEY_HOLDING_STATES, ArchiveState, JobState
 
 
 class BusinessDay(models.Model):
@@ -160,6 +160,8 @@ class AuditLog(models.Model):
         indexes = [
             models.Index(fields=["object_kind", "object_id"], name="core_auditlog_object"),
             models.Index(fields=["username", "at"], name="core_auditlog_user_at"),
+            models.Index(fields=["at"], name="core_auditlog_at"),
+            models.Index(fields=["action", "id"], name="core_auditlog_action"),
         ]
         constraints = [
             models.CheckConstraint(condition=~Q(username="") & ~Q(action=""), name="core_auditlog_who_and_what")
@@ -167,3 +169,56 @@ class AuditLog(models.Model):
 
     def __str__(self) -> str:
         return f"{self.at:%Y-%m-%d %H:%M:%S} {self.username} {self.action}"
+
+
+class ArchivedPartition(models.Model):
+    """One partition of a day taken out of its table into a file, and what proves that file. Written by core.archive.
+
+    `lo` and `hi` are its bounds (lo ≤ id < hi), `columns` the names in the order of the file, `sha256` the digest of
+    the rows as COPY text, `file_sha256` that of the compressed file. `ledger_digest` is what the seal of the day says
+    of these rows ({"rows", "digest"}), for vouchers and entries. What was written never changes (trigger).
+    """
+
+    parent = models.CharField(_("table"), max_length=63)
+    name = models.CharField(_("partition"), max_length=63)
+    day = models.DateField(_("day"))
+    lo = models.BigIntegerField(_("first number"))
+    hi = models.BigIntegerField(_("numbers end before"))
+    rows = models.BigIntegerField(_("rows"))
+    columns = models.JSONField(_("columns"))
+    sha256 = models.CharField(_("SHA-256 of the rows"), max_length=64)
+    path = models.CharField(_("file"), max_length=200)
+    file_sha256 = models.CharField(_("SHA-256 of the file"), max_length=64)
+    file_size = models.BigIntegerField(_("size (bytes)"))
+    ledger_digest = models.JSONField(_("digest in the seal"), null=True, blank=True)
+    state = models.CharField(_("state"), max_length=8, choices=ArchiveState.choices, default=ArchiveState.WRITTEN)
+    kept = models.BooleanField(_("table kept"), default=False)
+    written_at = models.DateTimeField(_("written at"), default=timezone.now)
+    written_by = models.CharField(_("written by"), max_length=150)
+    archived_at = models.DateTimeField(_("archived at"), null=True, blank=True)
+    restored_at = models.DateTimeField(_("restored at"), null=True, blank=True)
+
+    class Meta:
+        ordering = ["day", "parent", "lo", "id"]
+        verbose_name = _("archived partition")
+        verbose_name_plural = _("archived partitions")
+        indexes = [models.Index(fields=["day"], name="core_archived_day")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["name"],
+                condition=Q(state__in=["written", "archived"]),
+                name="core_archived_once",
+            ),
+            models.CheckConstraint(condition=Q(hi__gt=models.F("lo")) & Q(rows__gte=0), name="core_archived_bounds"),
+            models.CheckConstraint(
+                condition=Q(
+                    state__in=[ArchiveState.WRITTEN.value, ArchiveState.DROPPED.value], archived_at__isnull=True
+                )
+                | Q(state="archived", archived_at__isnull=False, restored_at__isnull=True)
+                | Q(state="restored", archived_at__isnull=False, restored_at__isnull=False),
+                name="core_archived_times",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name

@@ -24,6 +24,7 @@ from django.db.models.lookups import Lookup
 from django.db.models.sql.where import AND, OR, NothingNode, WhereNode
 from django.utils.translation import gettext as _
 
+from payops.core.choices import ArchiveState
 from payops.core.errors import PayopsError
 from payops.core.ids import DAY_STEP, day_code, day_floor, id_range
 from payops.core.locks import lock_timeout, xact_lock
@@ -32,6 +33,7 @@ from payops.core.sql import fill, quote_table
 LOCK_NAMESPACE = "core.partitions"
 LOCK_SECONDS = 2
 ATTEMPTS = 5
+IN_ARCHIVE = (ArchiveState.WRITTEN.value, ArchiveState.ARCHIVED.value)
 SAMPLE = 20
 """Statistics target for a table loaded at once: 300 times as many rows are looked at."""
 
@@ -293,7 +295,19 @@ def _tables(names: Iterable[str], using: str) -> dict[str, tuple[str, bool]]:
 
 def _missing(names: list[str], using: str) -> list[str]:
     present = _tables(names, using)
-    return [name for name in names if name not in present]
+    missing = [name for name in names if name not in present]
+    # An archived day is not made anew: an empty partition would stand where its rows have to come back to.
+    archived = _archived(missing, using) if missing else set()
+    return [name for name in missing if name not in archived]
+
+
+def _archived(names: list[str], using: str) -> set[str]:
+    register = apps.get_model("core", "ArchivedPartition")
+    if register._meta.db_table not in _tables([register._meta.db_table], using):
+        return set()
+    return set(
+        register.objects.using(using).filter(name__in=names, state__in=IN_ARCHIVE).values_list("name", flat=True)
+    )
 
 
 def _partitioned_tables(wanted: set[type[DayPartitionedModel]], using: str) -> set[type[DayPartitionedModel]]:

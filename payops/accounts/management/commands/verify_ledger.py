@@ -20,16 +20,18 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--from", dest="first", type=dt.date.fromisoformat, help="first day (default: all)")
         parser.add_argument("--to", dest="last", type=dt.date.fromisoformat, help="last day (default: all)")
+        parser.add_argument("--archives", action="store_true", help="read the files of archived days, too")
         parser.add_argument("--json", action="store_true", help="JSON on standard output")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        report = ledger_verify(options["first"], options["last"])
+        report = ledger_verify(options["first"], options["last"], read_files=options["archives"])
         if options["json"]:
             self.stdout.write(
                 json.dumps(
                     {
                         "days": report.days,
                         "entries": report.entries,
+                        "archived": report.archived,
                         "problems": report.problems,
                         "ok": not report.problems,
                     }
@@ -37,5 +39,7 @@ class Command(BaseCommand):
             )
         else:
             self.stdout.write(f"{report.days} closed days with {report.entries} entries recomputed.")
+            for sentence in report.archived:
+                self.stdout.write(sentence)
         if report.problems:
             raise CommandError("\n".join(report.problems))

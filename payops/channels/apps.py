@@ -12,7 +12,12 @@ class ChannelsConfig(AppConfig):
     verbose_name = _("Channels")
 
     def ready(self) -> None:
-        """What of this app needs a second person is made known to approvals."""
+        """What of this app needs a second person is made known to approvals; late bills are findings of the day end."""
+        from payops.accounts.services import register_check
         from payops.channels.bills import approvals
+        from payops.channels.fetch import approval as file_sources
+        from payops.channels.fetch import empty, late
 
-        approvals.register()
+        for action in (approvals, file_sources, empty):
+            action.register()
+        register_check(late.CHECK, late.check_bills_late)

@@ -16,9 +16,23 @@ from payops.channels.choices import (
     FileState,
     RefundDate,
 )
+from payops.channels.fetch.models import EmptyDay, FetchAttempt, FileSource
 from payops.core.partitions import DayPartitionedModel
 from payops.core.sql import NO_TRUNCATE
 from payops.fees.models import FeePackage
+
+__all__ = [
+    "BankAccount",
+    "BankLine",
+    "BankStatement",
+    "BillFile",
+    "BillLine",
+    "Channel",
+    "ChannelContract",
+    "EmptyDay",
+    "FetchAttempt",
+    "FileSource",
+]
 
 
 class BankAccount(models.Model):

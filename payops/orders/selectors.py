@@ -5,9 +5,11 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
+from payops.channels.models import ChannelContract
 from payops.core.ids import id_range
+from payops.core.institution import day_bounds
 from payops.orders.models import ClearingWatermark, OpenTransaction, Transaction, TransactionKey
 from payops.orders.vouchers import DAYS_AFTER, DAYS_BEFORE
 
@@ -24,6 +26,24 @@ def own_strays(day: dt.date, contract_id: int | None = None) -> list[int]:
     if contract_id is not None:
         strays = strays.filter(contract_id=contract_id)
     return list(strays.values_list("transaction_id", flat=True))
+
+
+def channel_day_successes(contract: ChannelContract, day: dt.date) -> int:
+    """How many rows count on a channel day, by our accounting date or by the channel's cut-off.
+
+    Between the two cut-offs a row has our date of one day and the channel's of another; it speaks against an empty day
+    on either, because calling a day empty that is not hides money.
+    """
+    one_day = dt.timedelta(days=1)
+    lo, _hi = own_window(day - one_day)
+    _lo, hi = own_window(day + one_day)
+    start, end = day_bounds(day, contract.cut_off)
+    rows = Transaction.objects.in_range(lo, hi).filter(
+        contract=contract, own_date__range=(day - one_day, day + one_day), effective_at__isnull=False
+    )
+    near = rows.filter(Q(own_date=day) | Q(effective_at__gte=start, effective_at__lt=end)).count()
+    far = own_strays(day, contract.pk)
+    return near + Transaction.objects.filter(pk__in=far, effective_at__isnull=False).count() if far else near
 
 
 def transaction_by_number(transaction_no: str) -> Transaction | None:

@@ -53,5 +53,6 @@ CELERY_BEAT_SCHEDULE = {
     "sweep-jobs": {"task": "payops.core.tasks.sweep_jobs", "schedule": PAYOPS_SWEEP_SECONDS},
     "drain-buffers": {"task": "accounts.drain", "schedule": PAYOPS_DRAIN_SECONDS},
     "poll-payouts": {"task": "payops.settlement.tasks.poll_open_payouts", "schedule": 60},
+    "fetch-bills": {"task": "channels.fetch_timetable", "schedule": 60},
     "timetable": {"task": "dayend.timetable", "schedule": 300},
 }

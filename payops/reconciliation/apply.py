@@ -12,6 +12,8 @@ from payops.orders.choices import Origin
 from payops.orders.models import Transaction
 from payops.reconciliation.choices import ItemSide, ItemState, ResultKind
 from payops.reconciliation.classify import Clearing, Difference, Outcome
+from payops.reconciliation.matching import claims
+from payops.reconciliation.matching.groups import Grouped
 from payops.reconciliation.models import MatchLink, OpenItem, ReconResult, ReconRun
 from payops.reconciliation.rows import LineRow, OwnRow, own_rows_of
 from payops.reconciliation.state import LIVE, TRACKED, Before, base_of, identity_of, snapshot
@@ -45,10 +47,13 @@ def apply(run: ReconRun, before: Before, outcome: Outcome) -> Applied:
     _orders(run, outcome)
     placed, fresh = _sort_out(run, before, outcome)
     _withdraw(before, kept={item.pk for _difference, item in placed})
+    claims.clear_by_hand(run, before.by_hand)
     _pool(run, before, outcome)
     _insert(placed, fresh)
+    found = claims.end_stale(run, outcome.groups)
     _links(run, before, outcome)
-    _results(run, outcome, placed + fresh)
+    claims.add_found(run, found)
+    _results(run, before, outcome, placed + fresh)
     return Applied(placed + fresh)
 
 
@@ -175,6 +180,8 @@ def _pool(run: ReconRun, before: Before, outcome: Outcome) -> None:
     """Items of other days: cleared, made definite or dropped by this run, or put back where it no longer does so."""
     for clearing in outcome.cleared:
         _clear(run, clearing)
+    for group in outcome.groups:
+        _clear_grouped(run, group)
     for pooled in outcome.definite:
         item = pooled.item
         item.state = ItemState.DEFINITE
@@ -191,7 +198,8 @@ def _pool(run: ReconRun, before: Before, outcome: Outcome) -> None:
         item.cleared_run, item.cleared_date = run, run.channel_date
     tried = [*(pooled.item for pooled in before.pool), *before.pairs]
     changed = [item for item in tried if snapshot(item) != before.stored[item.pk]]
-    _cases_of_pool(run, before, changed)
+    grouped = {pooled.item.pk for group in outcome.groups for pooled in group.pooled}
+    _cases_of_pool(run, before, changed, grouped)
     # Those that end before those that come back: a row has at most one live item.
     for item in sorted(changed, key=lambda changed_item: changed_item.state in LIVE):
         item.save(update_fields=[name.removesuffix("_id") if name.endswith("run_id") else name for name in TRACKED])
@@ -204,12 +212,23 @@ def _clear(run: ReconRun, clearing: Clearing) -> None:
     item.transaction_id, item.bill_line_id = clearing.own.id, clearing.line.id
 
 
-def _cases_of_pool(run: ReconRun, before: Before, changed: list[OpenItem]) -> None:
+def _clear_grouped(run: ReconRun, group: Grouped) -> None:
+    for pooled in group.pooled:
+        item = pooled.item
+        item.state = ItemState.CLEARED
+        item.cleared_run, item.cleared_date = run, run.channel_date
+        if group.kind and item.side == ItemSide.OWN:
+            item.bill_line_id = group.lines[0].id
+        elif group.kind:
+            item.transaction_id = group.own[0].id
+
+
+def _cases_of_pool(run: ReconRun, before: Before, changed: list[OpenItem], grouped: set[int]) -> None:
     cleared, definite = [], []
     for item in changed:
         was = before.stored[item.pk][0]
         if item.state in (ItemState.CLEARED, ItemState.WITHDRAWN):
-            if item.case_id and _case_open(item) and item.transaction_id is None:
+            if item.case_id and _case_open(item) and item.transaction_id is None and item.pk not in grouped:
                 cases.case_withdraw(case_id=item.case_id, note=_("A new run no longer finds this difference."))
             elif item.case_id and _case_open(item):
                 cleared.append(item.case_id)
@@ -287,7 +306,7 @@ def _links(run: ReconRun, before: Before, outcome: Outcome) -> None:
     )
 
 
-def _results(run: ReconRun, outcome: Outcome, new: list[tuple[Difference, OpenItem]]) -> None:
+def _results(run: ReconRun, before: Before, outcome: Outcome, new: list[tuple[Difference, OpenItem]]) -> None:
     rows = [_result(run, item.result, difference.own, difference.line, item.d, item) for difference, item in new]
     for clearing in outcome.cleared:
         rows.append(
@@ -298,9 +317,40 @@ def _results(run: ReconRun, outcome: Outcome, new: list[tuple[Difference, OpenIt
     failed_now = {own.id: own for own in (*outcome.set_failed, *outcome.refunds_failed)}
     failed = {**_failed_by_earlier_runs(run, outcome), **failed_now}
     rows += [_result(run, ResultKind.FAILED, own, None, 0) for own in failed.values()]
-    for payment, void in outcome.offsets:
-        rows += [_result(run, ResultKind.OFFSET, own, None, 0) for own in (payment, void)]
+    for group in outcome.groups:
+        rows += _group_results(run, group)
+    rows += [_by_hand_result(run, item) for item, _group in before.by_hand.of_day]
     ReconResult.objects.bulk_create(rows, batch_size=BATCH)
+
+
+def _group_results(run: ReconRun, group: Grouped) -> list[ReconResult]:
+    """One row per member; an item of an earlier day shows what it was cleared of."""
+    own = {pooled.own.id: pooled.item for pooled in group.pooled if pooled.own}
+    lines = {pooled.line.id: pooled.item for pooled in group.pooled if pooled.line}
+    rows = []
+    for row in group.own:
+        item = own.get(row.id)
+        rows.append(_result(run, group.result, row, None, item.d if item else 0, item))
+    for line in group.lines:
+        item = lines.get(line.id)
+        rows.append(_result(run, group.result, None, line, item.d if item else 0, item))
+    return rows
+
+
+def _by_hand_result(run: ReconRun, item: OpenItem) -> ReconResult:
+    return ReconResult(
+        run=run,
+        kind=ResultKind.BY_HAND,
+        item=item,
+        case_id=item.case_id,
+        match_key=item.match_key,
+        transaction_id=item.transaction_id,
+        bill_line_id=item.bill_line_id,
+        own_amount=item.own_amount,
+        channel_amount=item.channel_amount,
+        d=item.d,
+        detail={"first_date": item.first_date.isoformat()},
+    )
 
 
 def _failed_by_earlier_runs(run: ReconRun, outcome: Outcome) -> dict[int, OwnRow]:

@@ -18,12 +18,13 @@ class ReconciliationConfig(AppConfig):
         from payops.discrepancies.services import register_resolution_handler, register_reversed_check
         from payops.reconciliation.checks import clearing_accounts_explained
         from payops.reconciliation.funds import allocation_approval, own_money, rule_approval
+        from payops.reconciliation.matching import hand, rules
         from payops.reconciliation.services import mark_resolved, work_stands_on
         from payops.reconciliation.suspense import reversed_suspense
 
         register_resolution_handler(mark_resolved)
         register_reversed_check(reversed_suspense)
         register_take_over_check(work_stands_on)
-        for action in (allocation_approval, rule_approval, own_money):
+        for action in (allocation_approval, rule_approval, own_money, hand, rules):
             action.register()
         register_check("clearing_accounts_explained", clearing_accounts_explained)

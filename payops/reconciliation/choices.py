@@ -23,6 +23,9 @@ class ResultKind(models.TextChoices):
     DUPLICATE_CHANNEL = "duplicate_channel", _("Duplicate in channel")
     DUPLICATE_OWN = "duplicate_own", _("Duplicate of ours")
     OFFSET = "offset", _("Internal offset")
+    SPLIT = "split", _("Split over several lines")
+    LUMP = "lump", _("Several in one line")
+    BY_HAND = "by_hand", _("Matched by hand")
     FAILED = "failed_absent", _("Unknown and absent, set failed")
 
 
@@ -50,6 +53,24 @@ class ItemState(models.TextChoices):
     CLEARED = "cleared", _("Cleared by its other half")
     RESOLVED = "resolved", _("Resolved by an action")
     WITHDRAWN = "withdrawn", _("Withdrawn by a new run")
+
+
+class GroupKind(models.TextChoices):
+    """How the rows of a match group belong together; the first two are found by runs."""
+
+    SPLIT = "split", _("Split over several lines")
+    LUMP = "lump", _("Several in one line")
+    BY_HAND = "by_hand", _("Matched by hand")
+
+
+class GroupBy(models.TextChoices):
+    """What rows of both sides must have in common to be tried as one-to-many or many-to-one."""
+
+    NONE = "none", pgettext_lazy("matching rule", "Nothing: one to one only")
+    KEY = "key", _("The matching key, repeated")
+    REQUEST = "request", _("Order number of the line = our request number")
+    ORDER = "order", _("Order number of the line = merchant order number")
+    TRADE = "trade", _("Channel trade number (batch number)")
 
 
 class ReceiptState(models.TextChoices):

@@ -12,7 +12,8 @@ from typing import TypeVar
 
 from payops.discrepancies.choices import ReasonCode
 from payops.orders.choices import Kind, Status
-from payops.reconciliation.choices import ItemSide, ItemState, ResultKind
+from payops.reconciliation.choices import GroupBy, ItemSide, ItemState, ResultKind
+from payops.reconciliation.matching.groups import Grouped, Residue, find_groups, line_offsets, own_offsets
 from payops.reconciliation.models import OpenItem
 from payops.reconciliation.rows import LineRow, OwnRow
 from payops.reconciliation.windows import DoubtWindow
@@ -72,7 +73,7 @@ class Outcome:
     recovered: list[tuple[OwnRow, LineRow]] = field(default_factory=list)
     set_failed: list[OwnRow] = field(default_factory=list)
     refunds_failed: list[OwnRow] = field(default_factory=list)
-    offsets: list[tuple[OwnRow, OwnRow]] = field(default_factory=list)
+    groups: list[Grouped] = field(default_factory=list)
     discounts: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 
 
@@ -94,6 +95,7 @@ class Surroundings:
     recovered_keys: frozenset[tuple[str, int]] = frozenset()
     kept_own: Mapping[tuple[str, int], int] = field(default_factory=dict)
     kept_lines: Mapping[tuple[str, int], int] = field(default_factory=dict)
+    group_by: GroupBy = GroupBy.NONE
 
 
 class Judge:
@@ -114,20 +116,22 @@ class Judge:
         pool: list[PoolItem],
     ) -> Outcome:
         """All leftovers of one run; each row ends in exactly one place of the outcome."""
-        for own, line in pairs:
-            self._pair(own, line)
-        for own in repeated_own:
-            self._repeated_own(own)
-        for line in repeated_lines:
-            self._repeated_line(line)
         own_left, lines_left, pool = self._try_pool(own_left, lines_left, pool)
-        own_left = self._offset(own_left)
-        own_left, lines_left = self._kind_mismatches(own_left, lines_left)
+        residue = Residue(pairs, own_left, lines_left, repeated_own, repeated_lines, pool)
+        self._group(residue)
+        for own, line in residue.pairs:
+            self._pair(own, line)
+        for own in residue.repeated_own:
+            self._repeated_own(own)
+        for line in residue.repeated_lines:
+            self._repeated_line(line)
+        self._offset(residue)
+        own_left, lines_left = self._kind_mismatches(residue.own, residue.lines)
         for own, again in _told_apart(own_left, self.around.kept_own):
             self._own_alone(own, again)
         for line, again in _told_apart(lines_left, self.around.kept_lines):
             self._line_alone(line, again)
-        for pooled in pool:
+        for pooled in residue.pool:
             self._still_open(pooled)
         return self.outcome
 
@@ -242,14 +246,16 @@ class Judge:
         item = pooled.item
         if item.state != ItemState.IN_DOUBT or item.side == ItemSide.PAIR:
             return
-        carried_once = item.first_date < self.around.day and self._next_day_ran(item.first_date)
-        if not carried_once:
+        if not self._carried_once(item):
             return
         if pooled.own is not None and not pooled.own.counts:
             if self._settle_absent(pooled.own):
                 self.outcome.dropped.append(pooled)
             return
         self.outcome.definite.append(pooled)
+
+    def _carried_once(self, item: OpenItem) -> bool:
+        return item.first_date < self.around.day and self._next_day_ran(item.first_date)
 
     def _next_day_ran(self, first: date) -> bool:
         following = date.fromordinal(first.toordinal() + 1)
@@ -264,16 +270,46 @@ class Judge:
     def _repeated_line(self, line: LineRow) -> None:
         self._line_difference(ResultKind.DUPLICATE_CHANNEL, ItemState.DEFINITE, line, ReasonCode.DUPLICATE)
 
-    def _offset(self, own_left: list[OwnRow]) -> list[OwnRow]:
-        """A payment and its void, neither in the bill, cancel each other without a case."""
-        by_id = {own.id: own for own in own_left if own.counts and own.kind == Kind.PAYMENT}
-        gone: set[int] = set()
-        for void in own_left:
-            payment = by_id.get(void.original_id) if void.counts and void.kind == Kind.VOID else None
-            if payment is not None and payment.amount == void.amount and payment.id not in gone:
-                gone |= {payment.id, void.id}
-                self.outcome.offsets.append((payment, void))
-        return [own for own in own_left if own.id not in gone]
+    # --- several that answer one, and what cancels on one side ------------------------------------------------------
+
+    def _group(self, residue: Residue) -> None:
+        found = find_groups(residue, self.around.group_by, self._fees_agree)
+        residue.take(found)
+        self.outcome.groups += found
+        for group in found:
+            for line in group.lines:
+                self._take_discount(group.own[0], line)
+
+    def _fees_agree(self, own: list[OwnRow], lines: list[LineRow]) -> bool:
+        """Within the tolerance of each line; besides, every row on either side is rounded by half a unit at most."""
+        off = sum(line.fee for line in lines) - sum(row.expected_cost for row in own)
+        rounding = (len(own) + len(lines)) // 2
+        return not self.around.check_fee or abs(off) <= self.around.tolerance * len(lines) + rounding
+
+    def _offset(self, residue: Residue) -> None:
+        """What cancels on one side alone and need not wait any more leaves without a case.
+
+        Inside the window both halves wait: they may stand in the next bill together.
+        """
+        around = self.around
+        ripe = [pooled for pooled in residue.pool if pooled.item.d and self._waits_no_more(pooled)]
+        found = own_offsets((own for own in residue.own if not around.window.covers(own.at)), ripe)
+        lines = (
+            line
+            for line in residue.lines
+            if not around.window.covers(line.at)
+            and (line.key, line.kind) not in around.own_elsewhere
+            and (line.key, line.kind) not in around.recovered_keys
+        )
+        found += line_offsets(lines, ripe)
+        residue.take(found)
+        self.outcome.groups += found
+
+    def _waits_no_more(self, pooled: PoolItem) -> bool:
+        item = pooled.item
+        if item.state == ItemState.DEFINITE:
+            return item.result in (ResultKind.OWN_ONLY, ResultKind.CHANNEL_ONLY)
+        return self._carried_once(item)
 
     def _kind_mismatches(self, own_left: list[OwnRow], lines_left: list[LineRow]) -> tuple[list[OwnRow], list[LineRow]]:
         by_key = {own.key: own for own in own_left if own.counts}

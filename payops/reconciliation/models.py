@@ -1,7 +1,7 @@
 """Runs and what they found: results, open items carried from day to day, links, run vouchers, receipts (DOMAIN 7)."""
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
@@ -13,6 +13,8 @@ from payops.discrepancies.models import Discrepancy
 from payops.reconciliation.choices import (
     AllocationKind,
     Direction,
+    GroupBy,
+    GroupKind,
     ItemSide,
     ItemState,
     ReceiptState,
@@ -155,7 +157,7 @@ class ReconResult(models.Model):
 
 
 class MatchLink(models.Model):
-    """A match that is not implicit in one day's join: carried over, kept in spite of a mismatch, or made by hand."""
+    """A match of one with one that is not implicit in one day's join: a half that came on another day."""
 
     contract = models.ForeignKey(ChannelContract, on_delete=models.PROTECT)
     transaction_id = models.BigIntegerField(unique=True)
@@ -170,6 +172,121 @@ class MatchLink(models.Model):
 
     def __str__(self) -> str:
         return f"{self.transaction_id} = {self.bill_line_id}"
+
+
+class MatchRule(models.Model):
+    """One version of how a contract's rows are matched beyond their key (DOMAIN 7.2). Rows are only added.
+
+    Of the versions whose `effective_from` is not after a channel date the latest counts for that date, whenever it is
+    run; without one the contract's own fee tolerance does, and nothing else is tolerated. Amounts are minor units.
+    """
+
+    contract = models.ForeignKey(ChannelContract, on_delete=models.PROTECT, related_name="match_rules")
+    version = models.PositiveIntegerField(_("version"))
+    effective_from = models.DateField(_("effective from"))
+    group_by = models.CharField(_("grouped by"), max_length=8, choices=GroupBy.choices, default=GroupBy.NONE)
+    fee_tolerance = models.BigIntegerField(_("fee tolerance (minor units)"), default=0)
+    amount_tolerance = models.BigIntegerField(_("amount tolerance by hand (minor units)"), default=0)
+    made_by = models.CharField(_("made by"), max_length=150)
+    approval_id = models.BigIntegerField(_("request"))
+    made_at = models.DateTimeField(_("made at"), auto_now_add=True)
+
+    class Meta:
+        ordering = ["contract", "-version"]
+        verbose_name = _("matching rule")
+        verbose_name_plural = _("matching rules")
+        constraints = [
+            models.UniqueConstraint(fields=["contract", "version"], name="match_rule_version"),
+            models.CheckConstraint(
+                condition=Q(fee_tolerance__gte=0, amount_tolerance__gte=0), name="match_rule_tolerates_no_less_than_0"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.contract_id} v{self.version}"
+
+
+class MatchGroup(models.Model):
+    """Rows of both sides that belong together without sharing one key: the claim of all its members. Append-only.
+
+    `own_amount` and `channel_amount` are the gross sums of its members, signed, in minor units; where they differ, one
+    stands with one and `rule` is the version that tolerates it. A group ends by a row of MatchEnd.
+    """
+
+    contract = models.ForeignKey(ChannelContract, on_delete=models.PROTECT, related_name="match_groups")
+    kind = models.CharField(_("kind"), max_length=8, choices=GroupKind.choices)
+    own_amount = models.BigIntegerField(_("own amount (minor units)"))
+    channel_amount = models.BigIntegerField(_("channel amount (minor units)"))
+    difference = models.BigIntegerField(_("difference (minor units)"))
+    rule = models.ForeignKey(MatchRule, on_delete=models.PROTECT, null=True, blank=True)
+    why = models.JSONField(_("why"), default=dict)
+    run = models.ForeignKey(ReconRun, on_delete=models.PROTECT, null=True, blank=True, related_name="groups")
+    approval_id = models.BigIntegerField(_("request"), null=True, blank=True)
+    made_by = models.CharField(_("made by"), max_length=150)
+    made_at = models.DateTimeField(_("made at"), auto_now_add=True)
+
+    class Meta:
+        ordering = ["id"]
+        verbose_name = _("match group")
+        verbose_name_plural = _("match groups")
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(difference=F("channel_amount") - F("own_amount")), name="match_group_difference"
+            ),
+            models.CheckConstraint(
+                condition=Q(difference=0) | Q(kind="by_hand", rule__isnull=False),
+                name="match_group_is_exact_or_tolerated",
+            ),
+            models.CheckConstraint(
+                condition=Q(kind="by_hand", approval_id__isnull=False) | ~Q(kind="by_hand") & Q(run__isnull=False),
+                name="match_group_by_a_run_or_approved",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.pk}"
+
+
+class MatchMember(models.Model):
+    """One row claimed by a group. `is_live` goes off by the database when the group ends, and by nothing else."""
+
+    group = models.ForeignKey(MatchGroup, on_delete=models.PROTECT, related_name="members")
+    side = models.CharField(
+        pgettext_lazy("open item", "side"), max_length=7, choices=[c for c in ItemSide.choices if c[0] != "pair"]
+    )
+    row_id = models.BigIntegerField(_("transaction or bill line"))
+    amount = models.BigIntegerField(_("amount (minor units)"))
+    is_live = models.BooleanField(default=True, editable=False)
+
+    class Meta:
+        ordering = ["group", "id"]
+        verbose_name = _("member of a match group")
+        verbose_name_plural = _("members of match groups")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["side", "row_id"], condition=Q(is_live=True), name="match_member_claims_once"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.side} {self.row_id}"
+
+
+class MatchEnd(models.Model):
+    """That a group counts no more, and why: a later run did not find it, or its line stands in another file now."""
+
+    group = models.OneToOneField(MatchGroup, on_delete=models.PROTECT, related_name="end")
+    run = models.ForeignKey(ReconRun, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    why = models.CharField(_("why"), max_length=20)
+    made_at = models.DateTimeField(_("made at"), auto_now_add=True)
+
+    class Meta:
+        ordering = ["id"]
+        verbose_name = _("end of a match group")
+        verbose_name_plural = _("ends of match groups")
+
+    def __str__(self) -> str:
+        return f"{self.group_id} {self.why}"
 
 
 class RunVoucher(models.Model):

@@ -34,6 +34,8 @@ class OwnRow:
     at: datetime
     trade_no: str
     original_id: int | None
+    order_no: str
+    origin: str
 
     @property
     def sign(self) -> int:
@@ -143,6 +145,8 @@ def own_row(row: Transaction) -> OwnRow:
         at=row.effective_at or row.created_at,
         trade_no=row.channel_trade_no,
         original_id=row.original_id,
+        order_no=row.merchant_order_no,
+        origin=row.origin,
     )
 
 

@@ -39,6 +39,8 @@ from payops.reconciliation.booking import book
 from payops.reconciliation.choices import ItemSide, ItemState, ResultKind, RunState
 from payops.reconciliation.classify import Judge, Outcome, PoolItem, Surroundings
 from payops.reconciliation.funds import receipt_due_set
+from payops.reconciliation.matching.claims import remainders
+from payops.reconciliation.matching.rules import group_by_of, under_rule
 from payops.reconciliation.models import OpenItem, ReconResult, ReconRun
 from payops.reconciliation.rows import LineRow, OwnRow, line_rows_of, own_row, own_rows_of
 from payops.reconciliation.state import Before, Skips, load_before, settled_rows
@@ -99,6 +101,7 @@ def run_reconcile(
     accepted file. Running again starts from the same items and books only what differs.
     """
     xact_lock(LOCK, contract.code)
+    contract = under_rule(contract, day)
     bill_file = _inputs(contract, day, batch)
     before = load_before(contract, day, batch)
     run = _run_row(contract, day, batch, bill_file, job)
@@ -294,6 +297,7 @@ def _judge(
         pool=_still_standing(before, skips),
     )
     outcome.new += skips.changed
+    outcome.new += remainders(before.by_hand, before.frozen)
     outcome.gone = [pooled for pooled in before.pool if pooled.item.pk in skips.gone]
     return outcome
 
@@ -339,6 +343,7 @@ def _surroundings(
         ),
         kept_own=before.kept_keys(ItemSide.OWN, skips.gone),
         kept_lines=before.kept_keys(ItemSide.CHANNEL, skips.gone),
+        group_by=group_by_of(contract, day),
     )
 
 

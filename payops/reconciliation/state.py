@@ -18,6 +18,7 @@ from payops.core.ids import day_of
 from payops.discrepancies.choices import CaseState, ReasonCode
 from payops.reconciliation.choices import ItemSide, ItemState, ResultKind
 from payops.reconciliation.classify import Difference, PoolItem
+from payops.reconciliation.matching.claims import ByHand, follow_line, load_by_hand
 from payops.reconciliation.models import MatchLink, OpenItem, ReconRun
 from payops.reconciliation.rows import LineRow, OwnRow, line_rows_of, own_rows_of
 
@@ -62,7 +63,8 @@ class Before:
 
     `redo` are differences of this day that are decided anew, by the base of their identity; `frozen` those somebody
     acted on; `promoted` those another day's run made definite. The latter stand in the pool like items of other days.
-    `pairs` are other days' mismatches, `replaced` those of them that a change of their line takes up.
+    `pairs` are other days' mismatches, `replaced` those of them that a change of their line takes up. `by_hand` are
+    items claimed by a match by hand: never tried again, cleared by the first run that sees them.
     """
 
     pool: list[PoolItem] = field(default_factory=list)
@@ -73,6 +75,7 @@ class Before:
     unlinked: list[int] = field(default_factory=list)
     pairs: list[OpenItem] = field(default_factory=list)
     replaced: list[OpenItem] = field(default_factory=list)
+    by_hand: ByHand = field(default_factory=ByHand)
 
     def kept_keys(self, side: ItemSide, gone: set[int]) -> dict[tuple[str, int], int]:
         """Keys of the day's rows on one side that stay out of the join: what has one of them too is a duplicate.
@@ -112,9 +115,13 @@ def load_before(contract: ChannelContract, day: date, batch: int) -> Before:
         .order_by("id")
     )
     before.stored = {item.pk: snapshot(item) for item in items}
+    before.by_hand = load_by_hand(contract, items, run_ids)
     of_others = []
     for item in items:
-        if item.first_run_id not in run_ids:
+        if item.pk in before.by_hand.claimed:
+            if item.first_run_id in run_ids:
+                before.frozen.append(item)
+        elif item.first_run_id not in run_ids:
             of_others.append(item)
         elif _acted_on(item, run_ids):
             before.frozen.append(item)
@@ -206,7 +213,7 @@ def settled_rows(before: Before, contract: ChannelContract, day: date, lines: tu
     for name, items in frozen.items():
         was = known[items[0].bill_line_id]
         if day_of(was.id) == day:
-            difference = _compare_acted(skips, items, pairs, was, now.get(name))
+            difference = _compare_acted(skips, items, pairs, was, now.get(name), before.by_hand.claimed)
             _take_note(before, skips, difference, follow_ups.get(name))
         else:
             _take_discount(skips, _own_of(items, pairs), items, was)
@@ -238,11 +245,19 @@ def _take_discount(skips: Skips, own: OwnRow | None, items: list[OpenItem], line
 
 
 def _compare_acted(
-    skips: Skips, items: list[OpenItem], pairs: dict[int, OwnRow], was: LineRow, now: LineRow | None
+    skips: Skips,
+    items: list[OpenItem],
+    pairs: dict[int, OwnRow],
+    was: LineRow,
+    now: LineRow | None,
+    by_hand: set[int],
 ) -> Difference:
-    """The line against what the items on it claim: Σ d, and for a pair our own amount."""
+    """The line against what the items on it claim: Σ d, and for a pair our own amount.
+
+    A pair left by a match by hand stands in the place of the item that was cleared by it.
+    """
     own = _own_of(items, pairs)
-    claimed = sum(item.d for item in items) + (own.value if own else 0)
+    claimed = sum(item.d for item in items if own is None or item.pk not in by_hand) + (own.value if own else 0)
     value = 0
     if now is not None:
         value = now.sign * now.amount if _take_discount(skips, own, items, now) else now.value
@@ -251,6 +266,7 @@ def _compare_acted(
         if now.id != was.id and (now.value, now.amount, now.fee) == (was.value, was.amount, was.fee):
             MatchLink.objects.filter(bill_line_id=was.id).update(bill_line_id=now.id)
             OpenItem.objects.filter(bill_line_id=was.id, pk__in=[item.pk for item in items]).update(bill_line_id=now.id)
+            follow_line(was.id, now.id)
     return Difference(
         ResultKind.AMOUNT,
         ItemSide.PAIR,

@@ -82,6 +82,7 @@ class Bill:
     discount: int = 0
     currency: str = "CNY"
     trade_no: str = ""
+    order_no: str = ""
 
     def row(self, pk: int, contract: ChannelContract) -> BillLine:
         """As the loader would store it."""
@@ -97,7 +98,7 @@ class Bill:
             kind=code,
             match_key=self.key,
             trade_no=self.trade_no or f"T-{self.key}",
-            order_no=self.key,
+            order_no=self.order_no or self.key,
             status="SUCCESS",
             amount=self.amount,
             settled_amount=net - fee if contract.cost_mode == "netted" else net,

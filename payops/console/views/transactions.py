@@ -78,7 +78,7 @@ def transaction_row(row: Transaction) -> list[Cell]:
     """One transaction in a list; amounts carry the sign of the money."""
     return [
         cells.number(row.transaction_no, link("transaction", row.pk)),
-        cells.text(row.get_kind_display()),
+        cells.text(cells.label_of(row, "kind")),
         cells.state(row, "status"),
         cells.text(row.contract.code),
         cells.text(row.merchant.merchant_no, link("merchant", row.merchant.merchant_no)),

@@ -17,7 +17,8 @@ class ChannelsConfig(AppConfig):
         from payops.channels.bills import approvals
         from payops.channels.fetch import approval as file_sources
         from payops.channels.fetch import empty, late
+        from payops.channels.mapping import approval as mappings
 
-        for action in (approvals, file_sources, empty):
+        for action in (approvals, file_sources, empty, mappings):
             action.register()
         register_check(late.CHECK, late.check_bills_late)

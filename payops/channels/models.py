@@ -17,6 +17,7 @@ from payops.channels.choices import (
     RefundDate,
 )
 from payops.channels.fetch.models import EmptyDay, FetchAttempt, FileSource
+from payops.channels.mapping.models import FormatMapping
 from payops.core.partitions import DayPartitionedModel
 from payops.core.sql import NO_TRUNCATE
 from payops.fees.models import FeePackage
@@ -32,6 +33,7 @@ __all__ = [
     "EmptyDay",
     "FetchAttempt",
     "FileSource",
+    "FormatMapping",
 ]
 
 
@@ -159,9 +161,10 @@ class BillFile(models.Model):
             models.UniqueConstraint(
                 fields=["contract", "channel_date", "batch", "bill_type", "version"], name="bill_file_version"
             ),
-            # A rejected file may be sent again (the rejection may have been ours); anything else is a duplicate.
+            # A rejected file may be sent again (the rejection may have been ours), and so may one that is now read
+            # another way; anything else is a duplicate.
             models.UniqueConstraint(
-                fields=["contract", "channel_date", "batch", "bill_type", "sha256"],
+                fields=["contract", "channel_date", "batch", "bill_type", "bill_format", "sha256"],
                 condition=~Q(state="rejected"),
                 name="bill_file_digest_once",
             ),

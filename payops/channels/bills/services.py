@@ -73,7 +73,8 @@ def bill_receive(
     """Keep a file as received and register it for its contract and channel day; no line is read from it yet.
 
     A file whose bytes are registered already for the day is recognised by its digest: the existing row comes back with
-    `duplicate` True. Otherwise it becomes version n + 1. A rejected file may be sent again.
+    `duplicate` True. Otherwise it becomes version n + 1. A rejected file may be sent again, and so may one whose
+    mapped format has a newer version, to be read with that.
 
     What the file is, its content says: an account log or an error file of the contract's channel is registered as such
     and never as a version of the bill. An archive that holds several of them is registered once for each; the bill, or
@@ -117,7 +118,8 @@ def _register(
 ) -> BillFile:
     bill_type = fmt.bill_type.value
     files = BillFile.objects.filter(contract=contract, channel_date=channel_date, batch=batch, bill_type=bill_type)
-    existing = files.filter(sha256=stored.sha256).exclude(state=FileState.REJECTED).first()
+    same = files.filter(sha256=stored.sha256, bill_format__in=("", fmt.code))
+    existing = same.exclude(state=FileState.REJECTED).first()
     if existing is not None:
         existing.duplicate = True
         return existing

@@ -1,0 +1,1 @@
+"""Formats mapped in the console for channels nobody published one for (docs/mapping.md)."""

@@ -10,6 +10,7 @@ from payops.channels.choices import BankLineKind
 from payops.channels.models import BankAccount, BankLine, BillFile, ChannelContract
 from payops.core.models import JobRun
 from payops.discrepancies.models import Discrepancy
+from payops.reconciliation.bank.models import BankAssignment, BankAssignmentPart, BankOpenItem, BankReconciliation
 from payops.reconciliation.choices import (
     AllocationKind,
     Direction,
@@ -21,6 +22,28 @@ from payops.reconciliation.choices import (
     ResultKind,
     RunState,
 )
+
+__all__ = [
+    "BankAssignment",
+    "BankAssignmentPart",
+    "BankOpenItem",
+    "BankReconciliation",
+    "BankRule",
+    "ChannelReceipt",
+    "ExpectedMovement",
+    "MatchEnd",
+    "MatchGroup",
+    "MatchLink",
+    "MatchMember",
+    "MatchRule",
+    "OpenItem",
+    "ReceiptAllocation",
+    "ReceiptDifference",
+    "ReceiptPart",
+    "ReconResult",
+    "ReconRun",
+    "RunVoucher",
+]
 
 
 class ReconRun(models.Model):

@@ -12,11 +12,19 @@ import socket
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+    load_ssh_private_key,
+)
 from django.conf import settings
 from django.utils.translation import gettext as _
 
@@ -139,17 +147,23 @@ class SftpAdapter:
     def _log_in(self, transport: paramiko.Transport) -> None:
         secret = secret_of(self.source)
         if secret.startswith("-----BEGIN"):
-            transport.auth_publickey(self.username, _key_from(secret))
+            transport.auth_publickey(self.username, login_key(secret))
         else:
             transport.auth_password(self.username, secret)
 
 
-def _key_from(text: str) -> paramiko.PKey:
+def login_key(text: str) -> paramiko.PKey:
+    """A private key as any tool writes it; paramiko itself reads the OpenSSH form of all kinds."""
     import paramiko
 
-    for kind in (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey):
-        try:
-            return kind.from_private_key(io.StringIO(text))
-        except (paramiko.SSHException, ValueError):
-            continue
+    try:
+        load = load_ssh_private_key if "OPENSSH" in text.partition("\n")[0] else load_pem_private_key
+        key = load(text.strip().encode() + b"\n", password=None)
+        openssh = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
+        for kind in (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey):
+            with suppress(paramiko.SSHException, ValueError):
+                return kind.from_private_key(io.StringIO(openssh))
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        # Nothing of the key is repeated, not even as the cause: the text may be nearly right.
+        pass
     raise FetchError(FetchOutcome.MISCONFIGURED, _("The private key of the SFTP source cannot be read."))

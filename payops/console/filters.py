@@ -9,35 +9,51 @@ import django_filters
 from django import forms
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, QueryDict
+from django.utils import timezone
 from django.utils.dateparse import parse_date
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
 from payops.accounts.choices import DayState, Event, OwnerKind
-from payops.accounts.models import Account, AccountingDay, Subject, Voucher
-from payops.approvals.models import ApprovalRequest, RequestStatus
+from payops.accounts.models import AccountingDay, Subject
+from payops.approvals.models import RequestStatus
 from payops.approvals.registry import actions
 from payops.channels.choices import BankLineKind, BankLineState, BillType, FileState, LineKind
-from payops.channels.models import BankAccount, BankLine, BillFile, BillLine, ChannelContract
+from payops.channels.models import BankAccount, ChannelContract
 from payops.console.words import word
 from payops.core.choices import JobState
 from payops.core.ids import day_code
-from payops.core.models import AuditLog, JobRun
 from payops.discrepancies.choices import OPEN_STATES, CaseKind, CaseState
-from payops.discrepancies.models import Discrepancy
 from payops.merchants.models import Merchant, MerchantStatus
 from payops.orders.choices import Kind, Status
-from payops.orders.models import Intake, IntakeState, Transaction, TransactionKey
+from payops.orders.models import IntakeState, TransactionKey
 from payops.reconciliation.choices import ItemState, ReceiptState, ResultKind, RunState
-from payops.reconciliation.models import ChannelReceipt, OpenItem, ReconResult, ReconRun
 from payops.settlement.choices import BatchState, PayoutState, SessionKind, SheetState
-from payops.settlement.models import BalanceCheck, ClearingItem, ClearingSheet, Payout, PayoutBatch, SettlementSheet
 
 
-def date_filter(field_name: str, label: Any, lookup: str = "exact") -> django_filters.DateFilter:
+class MomentFilter(django_filters.DateFilter):
+    """Instants of one day, as a range: a list that goes back for years finds them by the index on the instant."""
+
+    def filter(self, qs: QuerySet[Any], value: dt.date | None) -> QuerySet[Any]:
+        """From midnight to midnight, local time."""
+        if value is None:
+            return qs
+        start = timezone.make_aware(dt.datetime.combine(value, dt.time()))
+        return qs.filter(**{f"{self.field_name}__gte": start, f"{self.field_name}__lt": start + dt.timedelta(days=1)})
+
+
+def _picker() -> forms.DateInput:
+    return forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
+
+
+def date_filter(field_name: str, label: Any) -> django_filters.DateFilter:
     """A day, with the browser's own picker."""
-    widget = forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
-    return django_filters.DateFilter(field_name=field_name, lookup_expr=lookup, label=label, widget=widget)
+    return django_filters.DateFilter(field_name=field_name, label=label, widget=_picker())
+
+
+def moment_filter(field_name: str, label: Any) -> MomentFilter:
+    """The day of an instant."""
+    return MomentFilter(field_name=field_name, label=label, widget=_picker())
 
 
 def choice_filter(field_name: str, label: Any, choices: Any, **options: Any) -> django_filters.ChoiceFilter:
@@ -85,9 +101,7 @@ def day_query(request: HttpRequest, default: dt.date) -> tuple[QueryDict, dt.dat
 class DayFilterSet(django_filters.FilterSet):
     """A list with a mandatory day; the queryset given is bounded to it already."""
 
-    day = django_filters.DateFilter(
-        method="bounded", label=_("Accounting date"), widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
-    )
+    day = django_filters.DateFilter(method="bounded", label=_("Accounting date"), widget=_picker())
 
     def bounded(self, queryset: QuerySet[Any], name: str, value: Any) -> QuerySet[Any]:
         """The bound is in the queryset; here is nothing more to do."""
@@ -102,10 +116,6 @@ class TransactionFilter(DayFilterSet):
     kind = choice_filter("kind", _("Kind"), Kind.choices)
     merchant = django_filters.CharFilter(method="of_merchant", label=_("Merchant number"))
     number = django_filters.CharFilter(method="by_number", label=_("Number"))
-
-    class Meta:
-        model = Transaction
-        fields: list[str] = []
 
     def of_merchant(self, queryset: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
         """By the merchant's id, which the index of the partitions begins with."""
@@ -131,10 +141,6 @@ class VoucherFilter(DayFilterSet):
     source_kind = exact_filter("source_kind", _("Source"))
     source_id = django_filters.NumberFilter(field_name="source_id", label=_("Source number"))
 
-    class Meta:
-        model = Voucher
-        fields: list[str] = []
-
 
 class BillLineFilter(django_filters.FilterSet):
     """Lines of one bill file."""
@@ -142,10 +148,6 @@ class BillLineFilter(django_filters.FilterSet):
     match_key = exact_filter("match_key", _("Matching key"))
     trade_no = exact_filter("trade_no", _("Channel trade number"))
     kind = choice_filter("kind", _("Kind"), LineKind.choices)
-
-    class Meta:
-        model = BillLine
-        fields: list[str] = []
 
 
 class BillFileFilter(django_filters.FilterSet):
@@ -156,20 +158,12 @@ class BillFileFilter(django_filters.FilterSet):
     bill_type = choice_filter("bill_type", _("Type"), BillType.choices)
     state = choice_filter("state", _("State"), FileState.choices)
 
-    class Meta:
-        model = BillFile
-        fields: list[str] = []
-
 
 class IntakeFilter(django_filters.FilterSet):
     """Intake files."""
 
-    date = date_filter("received_at", _("Received on"), "date")
+    date = moment_filter("received_at", _("Received on"))
     state = choice_filter("state", _("State"), IntakeState.choices)
-
-    class Meta:
-        model = Intake
-        fields: list[str] = []
 
 
 class RunFilter(django_filters.FilterSet):
@@ -181,10 +175,6 @@ class RunFilter(django_filters.FilterSet):
     current = django_filters.ChoiceFilter(
         method="only", label=_("Runs"), choices=[("1", _("Current")), ("0", _("Replaced"))], empty_label=_("All")
     )
-
-    class Meta:
-        model = ReconRun
-        fields: list[str] = []
 
     def only(self, queryset: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
         """Current runs or those a later one replaced."""
@@ -203,10 +193,6 @@ class OpenItemFilter(django_filters.FilterSet):
     cleared_date = date_filter("cleared_date", _("Cleared on"))
     match_key = exact_filter("match_key", _("Matching key"))
 
-    class Meta:
-        model = OpenItem
-        fields: list[str] = []
-
     def in_state(self, queryset: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
         """One state, or both in which the other half is still looked for."""
         live = [ItemState.IN_DOUBT, ItemState.DEFINITE]
@@ -218,10 +204,6 @@ class ResultFilter(django_filters.FilterSet):
 
     kind = choice_filter("kind", _("Result"), ResultKind.choices)
     match_key = exact_filter("match_key", _("Matching key"))
-
-    class Meta:
-        model = ReconResult
-        fields: list[str] = []
 
 
 class CaseFilter(django_filters.FilterSet):
@@ -248,10 +230,6 @@ class CaseFilter(django_filters.FilterSet):
     date = date_filter("business_date", _("Channel date"))
     case_no = exact_filter("case_no", _("Case number"))
 
-    class Meta:
-        model = Discrepancy
-        fields: list[str] = []
-
     def in_state(self, queryset: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
         """One state, or all in which there is something to do."""
         return queryset.filter(state__in=OPEN_STATES if value == "open_states" else [value])
@@ -274,11 +252,7 @@ class ApprovalFilter(django_filters.FilterSet):
 
     action = django_filters.ChoiceFilter(field_name="action", label=_("Action"), choices=[], empty_label=_("All"))
     status = choice_filter("status", _("Status"), RequestStatus.choices)
-    date = date_filter("made_at", _("Made on"), "date")
-
-    class Meta:
-        model = ApprovalRequest
-        fields: list[str] = []
+    date = moment_filter("made_at", _("Made on"))
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -292,10 +266,6 @@ class ClearingFilter(django_filters.FilterSet):
     kind = choice_filter("session__kind", _("Session"), SessionKind.choices)
     merchant = exact_filter("merchant__merchant_no", _("Merchant number"))
 
-    class Meta:
-        model = ClearingSheet
-        fields: list[str] = []
-
 
 class ClearingItemFilter(django_filters.FilterSet):
     """Clearing items."""
@@ -303,10 +273,6 @@ class ClearingItemFilter(django_filters.FilterSet):
     date = date_filter("own_date", _("Accounting date"))
     contract = contract_filter()
     merchant = exact_filter("merchant__merchant_no", _("Merchant number"))
-
-    class Meta:
-        model = ClearingItem
-        fields: list[str] = []
 
 
 class SheetFilter(django_filters.FilterSet):
@@ -316,10 +282,6 @@ class SheetFilter(django_filters.FilterSet):
     state = choice_filter("state", _("State"), SheetState.choices)
     merchant = exact_filter("merchant__merchant_no", _("Merchant number"))
     sheet_no = exact_filter("sheet_no", _("Sheet number"))
-
-    class Meta:
-        model = SettlementSheet
-        fields: list[str] = []
 
 
 class BalanceCheckFilter(django_filters.FilterSet):
@@ -334,10 +296,6 @@ class BalanceCheckFilter(django_filters.FilterSet):
         empty_label=_("All"),
     )
 
-    class Meta:
-        model = BalanceCheck
-        fields: list[str] = []
-
     def did_pass(self, queryset: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
         """Passed or failed."""
         return queryset.filter(passed=value == "1")
@@ -350,10 +308,6 @@ class PayoutBatchFilter(django_filters.FilterSet):
     state = choice_filter("state", _("State"), BatchState.choices)
     batch_no = exact_filter("batch_no", _("Batch number"))
 
-    class Meta:
-        model = PayoutBatch
-        fields: list[str] = []
-
 
 class PayoutFilter(django_filters.FilterSet):
     """Payouts."""
@@ -362,10 +316,6 @@ class PayoutFilter(django_filters.FilterSet):
     state = choice_filter("state", _("State"), PayoutState.choices)
     merchant = exact_filter("merchant__merchant_no", _("Merchant number"))
     payout_no = exact_filter("payout_no", _("Payout number"))
-
-    class Meta:
-        model = Payout
-        fields: list[str] = []
 
 
 class AccountFilter(django_filters.FilterSet):
@@ -377,10 +327,6 @@ class AccountFilter(django_filters.FilterSet):
     owner_kind = choice_filter("owner_kind", _("Owner"), OwnerKind.choices)
     owner_no = exact_filter("owner_no", _("Owner number"))
     account_no = exact_filter("account_no", _("Account number"))
-
-    class Meta:
-        model = Account
-        fields: list[str] = []
 
 
 class BankLineFilter(django_filters.FilterSet):
@@ -398,10 +344,6 @@ class BankLineFilter(django_filters.FilterSet):
     state = choice_filter("state", _("State"), BankLineState.choices)
     reference = exact_filter("reference", _("Bank reference"))
 
-    class Meta:
-        model = BankLine
-        fields: list[str] = []
-
 
 class ReceiptFilter(django_filters.FilterSet):
     """Channel receipts."""
@@ -409,10 +351,6 @@ class ReceiptFilter(django_filters.FilterSet):
     date = date_filter("channel_date", _("Channel date"))
     contract = contract_filter()
     state = choice_filter("state", _("State"), ReceiptState.choices)
-
-    class Meta:
-        model = ChannelReceipt
-        fields: list[str] = []
 
 
 class JobFilter(django_filters.FilterSet):
@@ -422,10 +360,6 @@ class JobFilter(django_filters.FilterSet):
     date = date_filter("business_date", _("Business date"))
     kind = exact_filter("kind", _("Kind"))
 
-    class Meta:
-        model = JobRun
-        fields: list[str] = []
-
 
 class MerchantFilter(django_filters.FilterSet):
     """Merchants."""
@@ -434,20 +368,12 @@ class MerchantFilter(django_filters.FilterSet):
     name = django_filters.CharFilter(field_name="name", lookup_expr="istartswith", label=_("Name begins with"))
     status = choice_filter("status", _("Status"), MerchantStatus.choices)
 
-    class Meta:
-        model = Merchant
-        fields: list[str] = []
-
 
 class AuditFilter(django_filters.FilterSet):
     """The audit log."""
 
-    date = date_filter("at", _("Date"), "date")
+    date = moment_filter("at", _("Date"))
     username = exact_filter("username", _("User"))
     action = exact_filter("action", _("Action"))
     object_kind = exact_filter("object_kind", _("Kind of object"))
     object_id = exact_filter("object_id", _("Object"))
-
-    class Meta:
-        model = AuditLog
-        fields: list[str] = []

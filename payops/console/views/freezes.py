@@ -18,7 +18,7 @@ from payops.accounts.freezes import SLIP_SOURCE, SOURCES, source_text
 from payops.accounts.models import Account, Deduction, Freeze
 from payops.console import cells
 from payops.console.cells import Cell, Column, Table, link
-from payops.console.filters import choice_filter, date_filter, exact_filter
+from payops.console.filters import choice_filter, exact_filter, moment_filter
 from payops.console.lists import Button, list_page
 from payops.console.shell import action, page, view
 from payops.console.views.proposals import proposal_page
@@ -48,7 +48,7 @@ class FreezeFilter(django_filters.FilterSet):
     owner_kind = choice_filter("account__owner_kind", gettext_lazy("Owner"), OwnerKind.choices)
     owner_no = exact_filter("account__owner_no", gettext_lazy("Owner number"))
     source_kind = choice_filter("source_kind", gettext_lazy("Source"), list(SOURCES.items()))
-    date = date_filter("created_at", gettext_lazy("Placed on"), "date")
+    date = moment_filter("created_at", gettext_lazy("Placed on"))
 
     class Meta:
         model = Freeze

@@ -207,7 +207,7 @@ def settled_rows(before: Before, contract: ChannelContract, day: date, lines: tu
     pairs = own_rows_of([i.transaction_id for i in before.frozen if i.transaction_id and i.side == ItemSide.PAIR])
     frozen: dict[LineName, list[OpenItem]] = defaultdict(list)
     for item in before.frozen:
-        if item.bill_line_id in known:
+        if item.side != ItemSide.OWN and item.bill_line_id in known:
             frozen[_name(known[item.bill_line_id])].append(item)
     follow_ups = _follow_ups(before, contract)
     for name, items in frozen.items():

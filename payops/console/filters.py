@@ -27,7 +27,7 @@ from payops.discrepancies.choices import OPEN_STATES, CaseKind, CaseState
 from payops.merchants.models import Merchant, MerchantStatus
 from payops.orders.choices import Kind, Status
 from payops.orders.models import IntakeState, TransactionKey
-from payops.reconciliation.choices import ItemState, ReceiptState, ResultKind, RunState
+from payops.reconciliation.choices import GroupKind, ItemState, ReceiptState, ResultKind, RunState
 from payops.settlement.choices import BatchState, PayoutState, SessionKind, SheetState
 
 
@@ -197,6 +197,27 @@ class OpenItemFilter(django_filters.FilterSet):
         """One state, or both in which the other half is still looked for."""
         live = [ItemState.IN_DOUBT, ItemState.DEFINITE]
         return queryset.filter(state__in=live if value == "live" else [value])
+
+
+class SuggestionFilter(django_filters.FilterSet):
+    """Open items of ours for which another half is looked for."""
+
+    contract = contract_filter()
+    match_key = exact_filter("match_key", _("Matching key"))
+
+
+class MatchGroupFilter(django_filters.FilterSet):
+    """Match groups; those that count unless asked for others."""
+
+    kind = choice_filter("kind", _("Kind"), GroupKind.choices)
+    contract = contract_filter()
+    ended = django_filters.ChoiceFilter(
+        method="has_ended", label=_("State"), choices=[("0", _("Counts")), ("1", _("Ended"))], empty_label=_("All")
+    )
+
+    def has_ended(self, queryset: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
+        """Ended ones, or those that count."""
+        return queryset.filter(end__isnull=value == "0")
 
 
 class ResultFilter(django_filters.FilterSet):

@@ -6,10 +6,13 @@ from payops.accounts import services
 from payops.accounts.choices import Event
 from payops.accounts.models import Account, Deduction, Freeze
 from payops.accounts.selectors import open_day
-from payops.channels.models import BankAccount
+from payops.channels.bills.selectors import line_range
+from payops.channels.models import BankAccount, BillLine
 from payops.merchants.models import CustomerFreeze, Merchant
 from payops.merchants.restrictions import customer_freeze
-from payops.reconciliation.models import BankRule
+from payops.orders.models import Transaction
+from payops.orders.selectors import own_window
+from payops.reconciliation.models import BankRule, MatchGroup, MatchMember, ReconRun
 
 
 def settlement(position: int = 0) -> Account:
@@ -75,3 +78,28 @@ def bank_rule() -> BankRule:
         made_by="alice",
         approval_id=1,
     )
+
+
+def match_group() -> MatchGroup:
+    """A payment and its line claimed by hand, as a request would have it."""
+    run = ReconRun.objects.filter(is_current=True).order_by("pk").first()
+    own = Transaction.objects.in_range(*own_window(run.channel_date)).filter(
+        contract=run.contract, own_date=run.channel_date, kind=1, effective_at__isnull=False
+    )
+    lines = BillLine.objects.in_range(*line_range(run.file)).filter(kind=1)
+    keys = {line.match_key: line for line in lines}
+    row = next(row for row in own if row.match_key in keys and row.amount == keys[row.match_key].amount)
+    group = MatchGroup.objects.create(
+        contract=run.contract,
+        kind="by_hand",
+        own_amount=row.amount,
+        channel_amount=row.amount,
+        difference=0,
+        approval_id=1,
+        made_by="alice",
+    )
+    sides = (("own", row.pk), ("channel", keys[row.match_key].pk))
+    MatchMember.objects.bulk_create(
+        [MatchMember(group=group, side=side, row_id=row_id, amount=row.amount) for side, row_id in sides]
+    )
+    return group

@@ -13,7 +13,7 @@ from django.urls import get_resolver, reverse
 
 from payops.accounts.models import Account, ClassificationCode, Correction, Freeze, ManualVoucher, PostingRule, Voucher
 from payops.approvals.models import ApprovalRequest
-from payops.channels.models import BankLine, BillFile, BillLine
+from payops.channels.models import BankLine, BillFile, BillLine, ChannelContract
 from payops.core.ids import id_range
 from payops.core.jobs import run_now
 from payops.core.models import JobRun
@@ -21,7 +21,7 @@ from payops.discrepancies.models import Discrepancy
 from payops.identity.roles import permissions_of
 from payops.merchants.models import CustomerFreeze, Merchant
 from payops.orders.models import Intake, Transaction
-from payops.reconciliation.models import BankRule, ChannelReceipt, ReconRun
+from payops.reconciliation.models import BankRule, ChannelReceipt, MatchGroup, OpenItem, ReconRun
 from payops.settlement.models import BalanceCheck, ClearingItem, ClearingSheet, Payout, PayoutBatch, SettlementSheet
 from payops.statements.exports import export_request, exports
 from payops.statements.models import Statement
@@ -60,6 +60,9 @@ ARGUMENTS: dict[str, Callable[[], Any]] = {
     "intake_id": _first(Intake),
     "job_id": _first(JobRun),
     "line_id": _first_of_days(BillLine),
+    "match_group_id": lambda: (MatchGroup.objects.first() or configuration.match_group()).pk,
+    "channel_code": lambda: ChannelContract.objects.order_by("code").first().code,
+    "open_item_id": lambda: OpenItem.objects.filter(state="definite").exclude(side="pair").first().pk,
     "merchant_no": lambda: Merchant.objects.order_by("pk").first().merchant_no,
     "receipt_id": _first(ChannelReceipt),
     "run_id": _first(ReconRun),

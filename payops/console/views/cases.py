@@ -23,6 +23,7 @@ from payops.console.forms import ProposeForm
 from payops.console.lists import Button, list_page
 from payops.console.shell import action, page, view
 from payops.console.tables import case_columns, case_row, kind_label
+from payops.console.views.matching import suggestion_table
 from payops.console.vouchers import voucher_table, vouchers_by_id, vouchers_of
 from payops.core.errors import PayopsError
 from payops.core.formatting import money
@@ -127,6 +128,7 @@ def _case_page(
         "action_table": _action_table(actions, case.currency),
         "voucher_table": voucher_table(_vouchers(case, actions), title=_("Vouchers")),
         "item_table": _item_table(case),
+        "suggestion_table": suggestion_table(request, case),
         "history": list(history_of(case)),
         "waiting_request": waiting.approval if waiting else None,
         "may_decide": bool(waiting and waiting.approval and may_decide(request.user, waiting.approval)),

@@ -1,4 +1,4 @@
-"""What pages about the ledger's configuration need to be shown: a freeze, a frozen customer, a deduction."""
+"""What pages about configuration need to be shown: a freeze, a frozen customer, a deduction, a mapped format."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from payops.accounts.choices import Event
 from payops.accounts.models import Account, Deduction, Freeze
 from payops.accounts.selectors import open_day
 from payops.channels.bills.selectors import line_range
-from payops.channels.models import BankAccount, BillLine
+from payops.approvals.services import request_approve
+from payops.channels.mapping.approval import mapping_propose
+from payops.channels.models import BankAccount, BillLine, FormatMapping
+from payops.identity.models import User
 from payops.merchants.models import CustomerFreeze, Merchant
 from payops.merchants.restrictions import customer_freeze
 from payops.orders.models import Transaction
@@ -64,6 +67,19 @@ def deduction(amount: int = 10**9) -> Deduction:
 
 
 __all__ = ["customer_frozen", "deduction", "freeze", "settlement"]
+
+
+def mapping() -> FormatMapping:
+    """A mapped format of two people."""
+    from tests.channels.test_generic import SPEC
+
+    alice, bob = (User.objects.get(username=name) for name in ("alice", "bob"))
+    sample = {"name": "sample.csv", "sha256": "0" * 64, "lines": 2, "bad": 0, "proven": True, "refused": ""}
+    proposal = mapping_propose(
+        code="newpay", name="New Pay", spec=SPEC, sample=sample, reason="New channel.", maker=alice
+    )
+    request_approve(request_id=proposal.pk, checker=bob)
+    return FormatMapping.objects.get(approval=proposal)
 
 
 def bank_rule() -> BankRule:

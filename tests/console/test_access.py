@@ -13,7 +13,7 @@ from django.urls import get_resolver, reverse
 
 from payops.accounts.models import Account, ClassificationCode, Correction, Freeze, ManualVoucher, PostingRule, Voucher
 from payops.approvals.models import ApprovalRequest
-from payops.channels.models import BankLine, BillFile, BillLine, ChannelContract
+from payops.channels.models import BankLine, BillFile, BillLine, FormatMapping, ChannelContract
 from payops.core.ids import id_range
 from payops.core.jobs import run_now
 from payops.core.models import JobRun
@@ -90,6 +90,7 @@ ARGUMENTS: dict[str, Callable[[], Any]] = {
     "customer_freeze_id": lambda: (CustomerFreeze.objects.first() or configuration.customer_frozen()).pk,
     "event": lambda: 101,
     "correction_id": lambda: (Correction.objects.first() or documents.correction()).pk,
+    "mapping_id": lambda: (FormatMapping.objects.first() or configuration.mapping()).pk,
     "manual_voucher_id": lambda: (ManualVoucher.objects.first() or documents.manual_voucher()).pk,
     "batch_no": lambda: (ManualVoucher.objects.exclude(batch_no="").first() or documents.batch()).batch_no,
 }

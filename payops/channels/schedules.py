@@ -183,13 +183,10 @@ def fetch_tick(*, now: dt.datetime | None = None) -> list[JobRun]:
     again, the same key holds; the attempt it leaves makes room for the next.
     """
     now = now or timezone.now()
-    jobs = [
-        fetch_enqueue(each.source, each.day, key=f"{each.source.name}/{each.day}/{each.tries}")
-        for each in due_days(now=now)
-    ]
+    jobs = [try_enqueue(each) for each in due_days(now=now)]
     tried = {job.params["source_id"] for job in jobs}
     jobs += [
-        fetch_enqueue(source, None, key=f"{source.name}/look/{slot}")
+        _enqueue(source, None, f"look/{slot}")
         for source in current_sources()
         if source.pk not in tried and (slot := _look_slot(source, now)) is not None
     ]
@@ -210,12 +207,16 @@ def _look_slot(source: FileSource, now: dt.datetime) -> int | None:
     return seconds // (60 * source.every_minutes) if waits else None
 
 
-def fetch_enqueue(source: FileSource, day: dt.date | None, *, key: str | None = None, username: str = "") -> JobRun:
-    """Have a worker try a source for a day, or look for files of any day."""
+def try_enqueue(each: SourceDay, *, username: str = "") -> JobRun:
+    """Have a worker try a source for a day now; a try that is queued or under way is the same one."""
+    return _enqueue(each.source, each.day, f"{each.day}/{each.tries}", username)
+
+
+def _enqueue(source: FileSource, day: dt.date | None, key: str, username: str = "") -> JobRun:
     return enqueue(
         FETCH_JOB,
         {"source_id": source.pk, "day": day.isoformat() if day else None, "username": username},
-        key=f"{FETCH_JOB}/{source.contract_id}/{key}" if key else None,
+        key=f"{FETCH_JOB}/{source.contract_id}/{source.name}/{key}",
         business_date=day,
         created_by=username,
     )

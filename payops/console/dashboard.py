@@ -15,6 +15,7 @@ from payops.accounts.selectors import customers_money_guard
 from payops.approvals.selectors import pending_for
 from payops.channels.choices import BankLineState, BillType, FileState
 from payops.channels.models import BankLine, BillFile, ChannelContract
+from payops.channels.schedules import late_days
 from payops.console import cells
 from payops.console.cells import Cell, Column, Table, link
 from payops.console.views.runs import unmatched_count
@@ -50,6 +51,7 @@ def tiles_for(user: User) -> list[dict[str, Any]]:
     cases = open_counts()
     today = reference_day()
     missing, held = files_missing(today), BillFile.objects.filter(state=FileState.HELD).count()
+    late = [f"{each.source.contract.code} {each.day}" for each in late_days()]
     failed_checks = sum(1 for check in last_checks() if not check.passed)
     payouts = _payouts_by_state()
     trouble = payouts[PayoutState.UNKNOWN] + _open_failures()
@@ -64,6 +66,7 @@ def tiles_for(user: User) -> list[dict[str, Any]]:
         _tile(_("Open cases"), cases.total, link("case_list"), "warning"),
         _tile(_("Escalated cases"), cases.escalated, link("case_list", state="open_states", escalated="1"), "danger"),
         _tile(_("Bills missing"), len(missing), link("bill_file_list"), "warning", ", ".join(missing[:3])),
+        _tile(_("Bills late"), len(late), link("file_source_list"), "danger", ", ".join(late[:3])),
         _tile(_("Bills held"), held, link("bill_file_list", state="held"), "danger"),
         _tile(_("Balance checks failed"), failed_checks, link("balance_check_list", passed="0"), "danger"),
         _tile(_("Payouts in trouble"), trouble, link("payout_list", state=_worst(payouts)), "danger"),

@@ -46,6 +46,7 @@ NAVIGATION: tuple[Group, ...] = (
             Item(_("Transactions"), "transaction_list", "receipt_long", "transactions.view", ("transaction",)),
             Item(_("Intake"), "intake_list", "upload_file", "transactions.view", ("intake",)),
             Item(_("Bill files"), "bill_file_list", "description", "files.view", ("bill_file", "bill_line")),
+            Item(_("File sources"), "file_source_list", "cloud_download", "files.view", ("file_source", "empty_day")),
             Item(_("Mapped formats"), "mapping_list", "schema", "files.view", ("mapping",)),
             Item(_("Runs"), "run_list", "difference", "runs.view", ("run",)),
             Item(_("Open items"), "open_item_list", "pending_actions", "runs.view", ("open_item",)),

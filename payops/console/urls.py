@@ -31,6 +31,7 @@ from payops.console.views import (
     restrictions,
     runs,
     settlement,
+    sources,
     transactions,
 )
 
@@ -40,6 +41,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     *approvals.urlpatterns,
     *transactions.urlpatterns,
     *bills.urlpatterns,
+    *sources.urlpatterns,
     *mappings.urlpatterns,
     *runs.urlpatterns,
     *comparison.urlpatterns,

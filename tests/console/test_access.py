@@ -13,6 +13,7 @@ from django.urls import get_resolver, reverse
 
 from payops.accounts.models import Account, ClassificationCode, Correction, Freeze, ManualVoucher, PostingRule, Voucher
 from payops.approvals.models import ApprovalRequest
+from payops.channels.fetch.models import FileSource
 from payops.channels.models import BankLine, BillFile, BillLine, FormatMapping, ChannelContract
 from payops.core.ids import id_range
 from payops.core.jobs import run_now
@@ -25,7 +26,7 @@ from payops.reconciliation.models import BankRule, ChannelReceipt, MatchGroup, O
 from payops.settlement.models import BalanceCheck, ClearingItem, ClearingSheet, Payout, PayoutBatch, SettlementSheet
 from payops.statements.exports import export_request, exports
 from payops.statements.models import Statement
-from tests.console import configuration, documents
+from tests.console import configuration, documents, fetching
 from tests.console.conftest import CAST, MON, TUE, Books, read_out
 
 LO, HI = id_range(MON, TUE)
@@ -55,6 +56,8 @@ ARGUMENTS: dict[str, Callable[[], Any]] = {
     "approval_id": _first(ApprovalRequest),
     "bank_line_id": _first(BankLine),
     "bank_rule_id": lambda: (BankRule.objects.first() or configuration.bank_rule()).pk,
+    "source_id": lambda: (FileSource.objects.first() or fetching.file_source()).pk,
+    "source_kind": lambda: "folder",
     "bill_file_id": _first(BillFile),
     "case_id": _first(Discrepancy),
     "intake_id": _first(Intake),
@@ -155,8 +158,8 @@ def test_a_wrong_method_is_refused(books: Books, name: str) -> None:
 
 @pytest.mark.parametrize("name", ACTIONS)
 def test_the_auditor_changes_nothing(books: Books, name: str) -> None:
-    before = _fingerprint()
-    assert books.client("carol").post(url_of(name), {"note": "I only look."}).status_code == 403
+    url, before = url_of(name), _fingerprint()
+    assert books.client("carol").post(url, {"note": "I only look."}).status_code == 403
     assert _fingerprint() == before
 
 

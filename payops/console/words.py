@@ -15,6 +15,7 @@ from payops.console.cells import Cell
 WORDS: Final[dict[str, Any]] = {
     # approvals
     "channels.bill_accept_held": _("Accept a held bill"),
+    "channels.format_mapping": _("Mapped format"),
     "discrepancies.action": _("Action on a case"),
     "settlement.payout_batch": _("Payout batch"),
     "ledger.chart": _("Chart of accounts"),

@@ -11,7 +11,10 @@ from django.utils.translation import gettext_lazy
 
 from payops.approvals.models import ApprovalRequest
 from payops.approvals.registry import Description, register_action
+from payops.channels.bills.differences import version_to_compare
+from payops.channels.bills.selectors import left_out
 from payops.channels.bills.services import bill_accept_without_bad_lines
+from payops.channels.choices import FileState
 from payops.channels.models import BillFile
 from payops.core.money import format_amount
 
@@ -44,6 +47,19 @@ def _fingerprint(target_kind: str, target_id: str) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
+def left_out_text(bill_file: BillFile) -> str:
+    """What the unreadable lines hold, figure by figure, or that nobody can know."""
+    figures = left_out(bill_file)
+    if not figures:
+        return _("unknown: the file states no total that would tell")
+    currency = bill_file.contract.currency
+    return ", ".join(
+        f"{figure.name} {figure.missing}" if figure.unit == "count"
+        else f"{figure.name} {format_amount(figure.missing, currency)}"
+        for figure in figures
+    )  # fmt: skip
+
+
 def _describe(request: ApprovalRequest) -> Description:
     bill_file = BillFile.objects.select_related("contract").get(pk=int(request.target_id))
     totals = bill_file.totals.get("all", {})
@@ -54,7 +70,11 @@ def _describe(request: ApprovalRequest) -> Description:
         (gettext_lazy("File"), f"{bill_file.original_name} v{bill_file.version}"),
         (gettext_lazy("Lines without the unreadable ones"), str(bill_file.line_count)),
         (gettext_lazy("Settled amount without them"), format_amount(totals.get("settled", 0), currency)),
+        (gettext_lazy("Left out by the file's own totals"), left_out_text(bill_file)),
     ]
+    replaced = version_to_compare(bill_file)
+    if replaced is not None and replaced.state == FileState.ACCEPTED:
+        rows.append((gettext_lazy("Replaces version"), str(replaced.version)))
     rows.extend(
         (_("Line %s") % line["line_no"], f"{line['message']} {line['raw'][:200]}") for line in bill_file.bad_lines[:20]
     )

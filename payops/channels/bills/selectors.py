@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Final
+from typing import Final, NamedTuple
 
 from django.utils.translation import gettext as _
 
@@ -64,6 +64,23 @@ def expectation_of(bill_file: BillFile) -> Expectation:
         currency=contract.currency,
         options=contract.format_options or {},
     )
+
+
+class LeftOut(NamedTuple):
+    """How far a control total of a held file is from the lines that were read: what its unreadable lines hold."""
+
+    name: str
+    missing: int
+    unit: str
+
+
+def left_out(bill_file: BillFile) -> list[LeftOut]:
+    """What the unreadable lines of a file hold by its own totals; empty when it states none that would tell."""
+    return [
+        LeftOut(figure["name"], figure["stated"] - figure["computed"], figure["unit"])
+        for figure in bill_file.totals.get("control", [])
+        if bill_file.bad_lines and figure["stated"] is not None and figure["stated"] != figure["computed"]
+    ]
 
 
 def source_of(bill_file: BillFile) -> Source:

@@ -13,11 +13,13 @@ from django.utils.translation import gettext_lazy
 
 from payops.approvals.selectors import history_of
 from payops.approvals.services import request_submit
-from payops.channels.bills.approvals import ACTION, TARGET_KIND
-from payops.channels.bills.selectors import bill_line_raw, file_of_line, line_range
+from payops.channels.bills.approvals import ACTION, TARGET_KIND, left_out_text
+from payops.channels.bills.differences import version_to_compare
+from payops.channels.bills.selectors import bill_line_raw, file_of_line, left_out, line_range
 from payops.channels.bills.services import bill_enqueue, bill_receive, bill_take_over
 from payops.channels.choices import FileState
 from payops.channels.formats import KIND_CODES
+from payops.channels.mapping.selectors import mapping_of
 from payops.channels.models import BillFile, BillLine
 from payops.console import cells
 from payops.console.cells import Cell, Column, Table, link
@@ -26,6 +28,13 @@ from payops.console.forms import BillUploadForm, ReasonForm
 from payops.console.lists import Button, keyset, list_page
 from payops.console.shell import action, log_download, page, view
 from payops.console.tables import bill_line_columns, bill_line_row, case_table, file_columns, file_row, kind_label
+from payops.console.views.bill_versions import (
+    file_or_404,
+    may_take_over,
+    newer_mapping,
+    take_over_button,
+    version_table,
+)
 from payops.console.words import word
 from payops.core.errors import PayopsError
 from payops.core.formatting import money
@@ -34,6 +43,8 @@ from payops.core.storage import full_path
 from payops.discrepancies.models import Discrepancy
 from payops.orders.models import Transaction
 from payops.reconciliation.models import OpenItem, ReconRun
+
+BAD_LINES_SHOWN: Final = 200
 
 
 @view("files.view")
@@ -55,17 +66,10 @@ def bill_file_list(request: HttpRequest) -> HttpResponseBase:
     )
 
 
-def _file_or_404(bill_file_id: int) -> BillFile:
-    found = BillFile.objects.select_related("contract__channel").filter(pk=bill_file_id).first()
-    if found is None:
-        raise Http404
-    return found
-
-
 @view("files.view")
 def bill_file(request: HttpRequest, bill_file_id: int) -> HttpResponseBase:
     """A bill file: as received, what it says of itself, what was read, and its lines."""
-    file = _file_or_404(bill_file_id)
+    file = file_or_404(bill_file_id)
     lo, hi = line_range(file)
     filters = BillLineFilter(request.GET, queryset=BillLine.objects.in_range(lo, hi), request=request)
     lines = filters.qs if hi and filters.form.is_valid() else BillLine.objects.none()
@@ -83,6 +87,8 @@ def bill_file(request: HttpRequest, bill_file_id: int) -> HttpResponseBase:
         "totals_table": _totals_table(file),
         "control_table": _control_table(file),
         "bad_table": _bad_table(file),
+        "version_table": version_table(file),
+        "left_out": left_out_text(file) if file.bad_lines else "",
         "notes_table": _notes_table(file),
         "runs_table": _runs_table(file),
         "approvals_table": _approvals_table(request_rows),
@@ -97,16 +103,21 @@ def bill_file(request: HttpRequest, bill_file_id: int) -> HttpResponseBase:
 
 def _buttons(request: HttpRequest, file: BillFile) -> list[Button]:
     buttons = [Button(_("Download as received"), link("bill_file_download", file.pk))]
-    if file.state == FileState.HELD and not file.bad_lines and request.user.may("files.upload"):
-        buttons.append(
-            Button(
-                _("Take over this version"),
-                link("bill_file_take_over", file.pk),
-                post=True,
-                primary=True,
-                confirm=_("The accepted version is replaced and the day has to be run again. Go on?"),
-            )
-        )
+    before = version_to_compare(file) if file.day_file_no is not None else None
+    if before is not None:
+        compare = _("Compare with version %d") % before.version
+        buttons.append(Button(compare, link("bill_file_difference", file.pk)))
+    if may_take_over(request, file):
+        buttons.append(take_over_button(file))
+    if not request.user.may("files.upload"):
+        return buttons
+    newer = newer_mapping(file)
+    if newer is not None:
+        again = _("Read again with mapping version %d") % newer.version
+        buttons.append(Button(again, link("bill_file_read_again", file.pk), post=True))
+    if file.state in (FileState.HELD, FileState.REJECTED):
+        upload = link("bill_file_upload", contract=file.contract.code, date=file.channel_date.isoformat())
+        buttons.append(Button(_("Send a corrected file"), upload))
     return buttons
 
 
@@ -124,16 +135,24 @@ def _facts(file: BillFile) -> list[tuple[str, Cell]]:
         (_("Channel"), cells.text(file.contract.code)),
         (_("Channel date"), cells.date(file.channel_date)),
         (_("Type"), cells.text(file.get_bill_type_display())),
+        (_("Read as"), _read_as(file)),
         (_("Version"), cells.text(file.version)),
         (_("Batch"), cells.text(file.batch)),
         (_("Received"), cells.moment(file.received_at)),
-        (_("By"), cells.text(file.received_by, note=file.source)),
+        (_("By"), cells.text(file.received_by or "–")),
+        (_("Source"), cells.text(word(file.source))),
         (_("Decided"), cells.moment(file.decided_at)),
         (_("Size (bytes)"), cells.count(file.size)),
         (_("Lines"), cells.count(file.line_count)),
         (_("Proven by totals"), proven),
         (_("SHA-256"), cells.number(file.sha256)),
     ]
+
+
+def _read_as(file: BillFile) -> Cell:
+    """The format; of a mapped one the version, with the way to what it says."""
+    mapping = mapping_of(file.format_code)
+    return cells.number(file.format_code, link("mapping", mapping.pk) if mapping else "")
 
 
 def _totals_table(file: BillFile) -> Table:
@@ -228,10 +247,13 @@ def _bad_table(file: BillFile) -> Table:
             Cell(retold(line.get("message")), css="c-wrap"),
             Cell(str(line.get("raw", ""))[:300], css="c-num c-wrap"),
         ]
-        for line in file.bad_lines[:200]
+        for line in file.bad_lines[:BAD_LINES_SHOWN]
     ]
     columns = [Column(_("Line")), Column(_("Reason")), Column(_("As received"))]
-    return Table(columns, rows, title=_("Quarantined lines"))
+    table = Table(columns, rows, title=_("Quarantined lines"))
+    if len(file.bad_lines) > BAD_LINES_SHOWN:
+        table.note = _("The first %(shown)d of %(total)d.") % {"shown": BAD_LINES_SHOWN, "total": len(file.bad_lines)}
+    return table
 
 
 def _runs_table(file: BillFile) -> Table:
@@ -267,7 +289,7 @@ def _approvals_table(requests: list[Any]) -> Table:
 @view("files.view")
 def bill_file_download(request: HttpRequest, bill_file_id: int) -> HttpResponseBase:
     """The file exactly as it came; logged."""
-    file = _file_or_404(bill_file_id)
+    file = file_or_404(bill_file_id)
     path = full_path(file.stored_path)
     if not path.exists():
         raise Http404
@@ -315,7 +337,7 @@ def bill_file_upload(request: HttpRequest) -> HttpResponse:
 @action("files.upload")
 def bill_file_take_over(request: HttpRequest, bill_file_id: int) -> HttpResponse:
     """Let a re-issued version replace the accepted one."""
-    file = _file_or_404(bill_file_id)
+    file = file_or_404(bill_file_id)
     bill_take_over(bill_file_id=file.pk, user=request.user.get_username())
     messages.success(request, _("This version counts now. Start the run of the day again."))
     return redirect(link("bill_file", file.pk))
@@ -324,7 +346,7 @@ def bill_file_take_over(request: HttpRequest, bill_file_id: int) -> HttpResponse
 @action("adjustments.propose")
 def bill_file_propose(request: HttpRequest, bill_file_id: int) -> HttpResponse:
     """Propose to accept a held file without its unreadable lines."""
-    file = _file_or_404(bill_file_id)
+    file = file_or_404(bill_file_id)
     form = ReasonForm(request.POST)
     if not form.is_valid():
         raise PayopsError("console.reason_missing", _("Write the reason, so that the checker can judge it."))
@@ -332,7 +354,12 @@ def bill_file_propose(request: HttpRequest, bill_file_id: int) -> HttpResponse:
         action=ACTION,
         target_kind=TARGET_KIND,
         target_id=file.pk,
-        payload={"bill_file": file.pk, "bad_lines": len(file.bad_lines), "sha256": file.sha256},
+        payload={
+            "bill_file": file.pk,
+            "bad_lines": len(file.bad_lines),
+            "sha256": file.sha256,
+            "left_out": [figure._asdict() for figure in left_out(file)],
+        },
         amount=None,
         currency=file.contract.currency,
         title=_("%(name)s: accept without %(count)d unreadable lines")

@@ -80,4 +80,5 @@ class BankLineKind(models.TextChoices):
     INTEREST = "interest", _("Interest")
     CHARGE = "charge", _("Bank charge")
     CARRIED = "carried", _("Fee income carried")
+    OFFLINE = "offline", _("Offline receipt")
     OTHER = "other", _("Unidentified")

@@ -16,6 +16,7 @@ class ReconciliationConfig(AppConfig):
         from payops.accounts.services import register_check
         from payops.channels.bills.services import register_take_over_check
         from payops.discrepancies.services import register_resolution_handler, register_reversed_check
+        from payops.reconciliation.bank import assignment as bank_assignment
         from payops.reconciliation.bank import checks as bank_checks
         from payops.reconciliation.checks import clearing_accounts_explained
         from payops.reconciliation.funds import allocation_approval, own_money, rule_approval
@@ -26,7 +27,7 @@ class ReconciliationConfig(AppConfig):
         register_resolution_handler(mark_resolved)
         register_reversed_check(reversed_suspense)
         register_take_over_check(work_stands_on)
-        for action in (allocation_approval, rule_approval, own_money, hand, rules):
+        for action in (allocation_approval, rule_approval, own_money, hand, rules, bank_assignment):
             action.register()
         register_check("clearing_accounts_explained", clearing_accounts_explained)
         register_check(bank_checks.CHECK, bank_checks.bank_reconciled)

@@ -115,6 +115,26 @@ def test_scheme_fee_explains_a_receipt_short_of_the_bill(book: Book, balance: Ba
     assert balance("1122.01", "wx") == 0
 
 
+def test_an_explained_bank_credit_leaves_nothing_of_its_suspense(book: Book, balance: Balance) -> None:
+    book(Event.UNIDENTIFIED_CREDIT, R=40)
+    book(Event.UNIDENTIFIED_CREDIT_KNOWN, R=40)
+    assert (balance("1002.01", "R1"), balance("2241.01", "R1")) == (0, 0)
+
+
+def test_an_explained_bank_debit_leaves_nothing_of_its_suspense(book: Book, balance: Balance) -> None:
+    book(Event.UNIDENTIFIED_DEBIT, R=40)
+    book(Event.UNIDENTIFIED_DEBIT_KNOWN, R=40)
+    assert (balance("1002.01", "R1"), balance("1221.01", "R1")) == (0, 0)
+
+
+def test_an_offline_receipt_goes_from_suspense_through_the_transit_to_the_merchant(
+    book: Book, balance: Balance
+) -> None:
+    book(Event.UNIDENTIFIED_CREDIT, R=40)
+    book(Event.OFFLINE_RECEIPT, R=40)
+    assert (balance("2241.01", "R1"), balance("2241.03", ""), balance("2202.02", "M-A")) == (0, 0, 40)
+
+
 def test_reserve_interest_is_not_income_until_carried(book: Book) -> None:
     assert book(Event.RESERVE_INTEREST, R=77) == [("D", "1002.01", "R1", 77), ("C", "2241.06", "R1", 77)]
 

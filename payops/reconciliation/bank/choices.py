@@ -27,6 +27,6 @@ class AssignPurpose(models.TextChoices):
     SETTLEMENT = "settlement", _("Channel settlement")
     PAYOUT = "payout", _("Payout")
     RETURN = "return", _("Returned payout")
-    OFFLINE = "offline", _("Offline receipt of a merchant")
+    OFFLINE = "offline", _("Offline receipt")
     INTEREST = "interest", _("Interest")
     CHARGE = "charge", _("Bank charge")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any, Final
+from typing import Final
 
 from django.db import connection
 from django.utils.translation import gettext as _
@@ -40,15 +40,21 @@ def _missing(day: dt.date) -> list[Finding]:
     ]
 
 
-def _without_source(day: dt.date) -> list[Finding]:
+def vouchers_without_source(day: dt.date) -> list[int]:
+    """Vouchers of accounting day `day` that name a transaction which does not exist or does not count."""
     lo, hi = id_range(day, day)
-    wrong: list[Any] = []
+    wrong: list[int] = []
     with connection.cursor() as cursor:
         cursor.execute(sql.VOUCHER_SOURCE_DAYS.format(LO=lo, HI=hi), [SOURCE_KIND])
         for (code,) in cursor.fetchall():
             bounds = {"LO": lo, "HI": hi, "SOURCE_LO": code * DAY_STEP, "SOURCE_HI": (code + 1) * DAY_STEP}
             cursor.execute(sql.VOUCHERS_WITHOUT_SOURCE.format(**bounds), [SOURCE_KIND])
             wrong.extend(pk for (pk,) in cursor.fetchall())
+    return wrong
+
+
+def _without_source(day: dt.date) -> list[Finding]:
+    wrong = vouchers_without_source(day)
     if not wrong:
         return []
     return [

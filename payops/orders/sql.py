@@ -316,12 +316,8 @@ _EFFECTIVE: Final = "t.effective_at IS NOT NULL"
 _REFUND_KNOWN: Final = f"({_EFFECTIVE} OR t.status IN ('processing', 'unknown', 'succeeded'))"
 _BOOKED_AT_ACCEPTANCE: Final = f"t.kind = {Kind.REFUND} AND t.origin = '{Origin.INTAKE}' AND {_REFUND_KNOWN}"
 
-# Which events every row is due, less those whose posting key exists: one scan of the day, one probe of the keys.
-DUE: Final = f"""
-SELECT t.id, e.event, t.amount, t.currency, t.business_date, m.merchant_no, c.code
-FROM orders_transaction t {{JOIN}}
-JOIN merchants_merchant m ON m.id = t.merchant_id
-JOIN channels_channelcontract c ON c.id = t.contract_id
+# Which events every row is due.
+DUE_EVENTS: Final = f"""
 JOIN LATERAL (VALUES
     ({Event.PAYMENT}, t.kind IN ({Kind.PAYMENT}, {Kind.PREAUTH_COMPLETION}) AND {_EFFECTIVE}
         AND t.origin <> '{Origin.SUPPLEMENT}'),
@@ -332,9 +328,38 @@ JOIN LATERAL (VALUES
     ({Event.REFUND_TAKEN}, t.kind = {Kind.REFUND} AND {_EFFECTIVE}),
     ({Event.REFUND_RETURNED}, t.kind = {Kind.REFUND_RETURN} AND {_EFFECTIVE})
 ) e (event, due) ON e.due
+"""
+
+# Less those whose posting key exists: one scan of the day, one probe of the keys.
+DUE: Final = f"""
+SELECT t.id, e.event, t.amount, t.currency, t.business_date, m.merchant_no, c.code
+FROM orders_transaction t {{JOIN}}
+JOIN merchants_merchant m ON m.id = t.merchant_id
+JOIN channels_channelcontract c ON c.id = t.contract_id
+{DUE_EVENTS}
 WHERE t.id >= {{LO}} AND t.id < {{HI}} AND t.own_date = %s
     AND NOT EXISTS (SELECT FROM accounts_postingkey k WHERE k.event = e.event AND k.source_id = t.id)
 ORDER BY e.event, t.id
+"""  # noqa: S608
+
+# What the rows of an own date owe beside what they got: the key tells the voucher, whose first line has its amount.
+_DUE_AND_BOOKED: Final = f"""
+FROM orders_transaction t
+JOIN merchants_merchant m ON m.id = t.merchant_id
+{DUE_EVENTS}
+LEFT JOIN accounts_postingkey k ON k.event = e.event AND k.source_id = t.id
+LEFT JOIN (SELECT id, amount FROM accounts_entry WHERE id >= {{BOOKED_LO}} AND id < {{BOOKED_HI}}) b
+    ON b.id = k.voucher_id + 1
+WHERE t.id >= {{LO}} AND t.id < {{HI}} AND t.own_date = %s
+"""  # noqa: S608
+DUE_AND_BOOKED_SUMS: Final = f"""
+SELECT e.event, m.merchant_no, m.id, t.currency, count(*), sum(t.amount)::bigint, count(b.id),
+    coalesce(sum(b.amount), 0)::bigint, count(*) FILTER (WHERE b.amount IS DISTINCT FROM t.amount)
+{_DUE_AND_BOOKED} GROUP BY e.event, m.merchant_no, m.id, t.currency
+"""  # noqa: S608
+DUE_NOT_AS_BOOKED: Final = f"""
+SELECT e.event, m.merchant_no, t.currency, t.id, t.amount, k.voucher_id, b.amount
+{_DUE_AND_BOOKED} AND b.amount IS DISTINCT FROM t.amount ORDER BY t.id, e.event LIMIT %s
 """  # noqa: S608
 
 PLAN_OWN_DATES: Final = """

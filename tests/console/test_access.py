@@ -22,7 +22,7 @@ from payops.discrepancies.models import Discrepancy
 from payops.identity.roles import permissions_of
 from payops.merchants.models import CustomerFreeze, Merchant
 from payops.orders.models import Intake, Transaction
-from payops.reconciliation.models import BankRule, ChannelReceipt, MatchGroup, OpenItem, ReconRun
+from payops.reconciliation.models import BankReconciliation, BankRule, ChannelReceipt, MatchGroup, OpenItem, ReconRun
 from payops.settlement.models import BalanceCheck, ClearingItem, ClearingSheet, Payout, PayoutBatch, SettlementSheet
 from payops.statements.exports import export_request, exports
 from payops.statements.models import Statement
@@ -68,6 +68,7 @@ ARGUMENTS: dict[str, Callable[[], Any]] = {
     "open_item_id": lambda: OpenItem.objects.filter(state="definite").exclude(side="pair").first().pk,
     "merchant_no": lambda: Merchant.objects.order_by("pk").first().merchant_no,
     "receipt_id": _first(ChannelReceipt),
+    "reconciliation_id": _first(BankReconciliation),
     "run_id": _first(ReconRun),
     "transaction_id": _first_of_days(Transaction),
     "account_id": _first(Account),

@@ -44,6 +44,9 @@ SCREENS: dict[str, str] = {
     "classification": "classification",
     "mapped": "mapped_report",
     "erp": "erp_vouchers",
+    "bank_reconciliation": "bank_reconciliation_list",
+    "internal_check": "internal_check",
+    "merchant_check": "merchant_check",
 }
 """The page of each report; the others are files only."""
 
@@ -60,6 +63,9 @@ DESCRIPTIONS: dict[str, Any] = {
     "mapped": gettext_lazy("Reports that are nothing but a mapping of codes."),
     "erp": gettext_lazy("One summary voucher per closed day for the finance department's ERP."),
     "freezes": gettext_lazy("All freeze slips with what is still frozen."),
+    "bank_reconciliation": gettext_lazy("A reserve account's journal and the bank's balance adjusted to each other."),
+    "internal_check": gettext_lazy("Transactions and vouchers of a date per event and merchant."),
+    "merchant_check": gettext_lazy("Statement, clearing and payment of every settlement sheet of a date."),
 }
 TYPES = {"csv": "text/csv; charset=utf-8", "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"}
 

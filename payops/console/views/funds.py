@@ -25,7 +25,7 @@ from payops.core.retelling import retold
 from payops.discrepancies.models import Discrepancy
 from payops.reconciliation.funds import funds_match
 from payops.reconciliation.funds.allocation import lines_of_receipt
-from payops.reconciliation.models import BankRule, ChannelReceipt, ReconRun
+from payops.reconciliation.models import BankAssignment, BankRule, ChannelReceipt, ReconRun
 from payops.settlement.models import Payout
 
 
@@ -114,10 +114,18 @@ def bank_line(request: HttpRequest, bank_line_id: int) -> HttpResponseBase:
         tables.insert(0, parts_table(line))
         if request.user.may("adjustments.propose"):
             buttons.append(Button(_("Divide among channel days"), link("bank_line_divide", line.pk)))
+    if line.state == BankLineState.UNIDENTIFIED and request.user.may("adjustments.propose"):
+        buttons.append(Button(_("Say what it is"), link("bank_line_assign", line.pk), primary=True))
     if line.state == BankLineState.WAITING and request.user.may("adjustments.propose"):
         buttons.append(Button(_("Book own money"), link("bank_line_own_money", line.pk), primary=True))
     if cases:
         tables.append(case_table(cases, title=_("Cases")))
+    assignment = BankAssignment.objects.filter(bank_line=line).first()
+    if assignment is not None:
+        facts += [
+            (_("Said to be"), cells.text(assignment.get_purpose_display(), note=assignment.made_by)),
+            (_("Request"), cells.number(f"#{assignment.approval_id}", link("approval", assignment.approval_id))),
+        ]
     context = {
         "parent_title": _("Bank lines"),
         "parent_url": link("bank_line_list"),

@@ -17,10 +17,8 @@ import fcntl
 import hashlib
 import importlib.util
 import os
-import pwd
 import shutil
 import signal
-import stat
 import subprocess
 import tempfile
 import time
@@ -31,6 +29,20 @@ from pathlib import Path
 
 import psycopg
 from psycopg import sql
+
+from payops.config.embedded_pg_host import (
+    Account,
+    EmbeddedPostgresError,
+    check_private,
+    choose_account,
+    dynamic_shared_memory,
+    is_reachable,
+    make_private,
+    open_to_readers,
+    process_options,
+    processes_without_proc,
+    shared_buffers_mb,
+)
 
 PORT = 5432
 FULL = ("too many clients", "connection slots are reserved")
@@ -76,18 +88,6 @@ timezone = 'UTC'
 """
 
 
-class EmbeddedPostgresError(RuntimeError):
-    """The embedded server cannot be used; the message says why and what to do."""
-
-
-@dataclass(frozen=True)
-class Account:
-    """The operating system account the server runs as."""
-
-    uid: int
-    gid: int
-
-
 @dataclass(frozen=True)
 class Places:
     """Where the parts of one embedded server live."""
@@ -129,7 +129,7 @@ class EmbeddedPostgres:
     def account(self) -> Account:
         """Who runs the server: ourselves, or an unprivileged account when we are root (PostgreSQL refuses root)."""
         if self._account is None:
-            self._account = _choose_account(self._wished_home)
+            self._account = choose_account(self._wished_home)
         return self._account
 
     @property
@@ -153,7 +153,7 @@ class EmbeddedPostgres:
         if os.geteuid() != 0:
             return beside
         beside.home.parent.mkdir(parents=True, exist_ok=True)
-        reachable = _reachable(self.account, folder=beside.home.parent, install=install)
+        reachable = is_reachable(self.account, folder=beside.home.parent, install=install)
         if reachable:
             return beside
         home = CLOSED_PARENT_HOME / self._fingerprint
@@ -166,7 +166,7 @@ class EmbeddedPostgres:
         for parent in candidates:
             if not _fits(parent / name):
                 continue
-            if os.geteuid() == 0 and not _reachable(self.account, folder=parent):
+            if os.geteuid() == 0 and not is_reachable(self.account, folder=parent):
                 continue
             return parent / name
         raise EmbeddedPostgresError(
@@ -193,7 +193,7 @@ class EmbeddedPostgres:
         folder = self.socket_dir
         if not (folder / f".s.PGSQL.{PORT}").exists():
             return False
-        _check_private(folder, self.account)
+        check_private(folder, self.account)
         try:
             with self._connect("postgres") as connection:
                 answer = connection.execute("SHOW data_directory").fetchone()
@@ -335,7 +335,7 @@ class EmbeddedPostgres:
         if self.is_running():
             return
         self._clear_stale_marks(socket_dir)
-        _make_private(socket_dir, self.account)
+        make_private(socket_dir, self.account)
         self._write_configuration(socket_dir)
         give_up_at = min(deadline, time.monotonic() + ORPHAN_GRACE_SECONDS)
         process = self._launch()
@@ -377,14 +377,14 @@ class EmbeddedPostgres:
         )
 
     def _as_account(self) -> dict[str, object]:
-        return _process_options(self.account)
+        return process_options(self.account)
 
     def _write_configuration(self, socket_dir: Path) -> None:
         text = CONFIGURATION.format(
             port=PORT,
             socket_dir=str(socket_dir).replace("'", "''"),
-            dynamic_shared_memory=_dynamic_shared_memory(),
-            shared_buffers=_shared_buffers_mb(),
+            dynamic_shared_memory=dynamic_shared_memory(),
+            shared_buffers=shared_buffers_mb(),
         )
         path = self.places.data / "postgresql.conf"
         draft = path.with_suffix(".conf.new")
@@ -408,7 +408,7 @@ class EmbeddedPostgres:
     def _processes(self) -> list[int]:
         """Live server processes of this data folder. They all work in it, and a zombie works nowhere."""
         if not Path("/proc/self/cwd").exists():
-            return _processes_without_proc(self._pid_file_line(0))
+            return processes_without_proc(self._pid_file_line(0))
         found = []
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit():
@@ -479,52 +479,6 @@ def _bundled_install(version: int) -> Path:
     return Path(spec.origin).parent / BINARIES[version]
 
 
-def _choose_account(home: Path) -> Account:
-    """Ourselves; as root the owner of existing data, else the owner of the checkout, else nobody."""
-    if os.geteuid() != 0:
-        return Account(os.geteuid(), os.getegid())
-    for path in (home, *home.parents):
-        if path.exists():
-            owner = path.stat().st_uid
-            if owner != 0 and _has_name(owner):
-                return Account(owner, pwd.getpwuid(owner).pw_gid)
-            if path.parent == path or (path / "manage.py").exists():
-                break
-    nobody = pwd.getpwnam("nobody")
-    return Account(nobody.pw_uid, nobody.pw_gid)
-
-
-def _has_name(uid: int) -> bool:
-    try:
-        pwd.getpwuid(uid)
-    except KeyError:
-        return False
-    return True
-
-
-def _process_options(account: Account) -> dict[str, object]:
-    """Environment and identity of a child: no PG* variables, a folder everybody may enter, never root."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_", "LANG"))}
-    options: dict[str, object] = {"cwd": "/", "env": {**environment, "LC_ALL": "C"}, "umask": 0o077}
-    if os.geteuid() == 0:
-        options.update(user=account.uid, group=account.gid, extra_groups=[])
-    return options
-
-
-def _reachable(account: Account, *, folder: Path, install: Path | None = None) -> bool:
-    """Whether the account can enter the folder and read the binaries; asked of the kernel, in a child."""
-    script = (
-        'cd "$1" && { [ -z "$2" ] || { "$2/bin/postgres" --version && [ -r "$2/share/postgresql/postgres.bki" ]; }; }'
-    )
-    asked = subprocess.run(
-        ["/bin/sh", "-c", script, "sh", str(folder), str(install or "")],
-        capture_output=True,
-        check=False,
-        **_process_options(account),
-    )
-    return asked.returncode == 0
-
-
 def _copy_install(source: Path, target: Path) -> None:
     """A copy the server's account can read, with the libraries the wheel keeps beside its package.
 
@@ -543,67 +497,8 @@ def _copy_install(source: Path, target: Path) -> None:
         shutil.rmtree(wanted, ignore_errors=True)
         shutil.copytree(original, draft, symlinks=True)
         draft.rename(wanted)
-    _open_to_readers(target.parent, target.parent.with_name(libraries.name))
-
-
-def _open_to_readers(*folders: Path) -> None:
-    """Readable by everybody inside the server's own private folder, whatever the umask was."""
-    for folder in folders:
-        for parent, _subfolders, files in os.walk(folder):
-            os.chmod(parent, 0o755)  # noqa: S103 -- public binaries, in a private folder
-            for name in files:
-                path = os.path.join(parent, name)
-                if not os.path.islink(path):
-                    os.chmod(path, 0o755 if os.stat(path).st_mode & 0o100 else 0o644)
+    open_to_readers(target.parent, target.parent.with_name(libraries.name))
 
 
 def _fits(socket_dir: Path) -> bool:
     return len(os.fsencode(socket_dir / f".s.PGSQL.{PORT}")) <= MAX_SOCKET_PATH_BYTES
-
-
-def _make_private(folder: Path, account: Account) -> None:
-    try:
-        folder.mkdir(mode=0o700)
-    except FileExistsError:
-        pass
-    else:
-        if os.geteuid() == 0:
-            os.chown(folder, account.uid, account.gid)
-    _check_private(folder, account)
-
-
-def _check_private(folder: Path, account: Account) -> None:
-    """The temporary directory is everybody's: another's folder, a link or an open mode is an attack or an accident."""
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != account.uid or stat.S_IMODE(found.st_mode) != 0o700:
-        raise EmbeddedPostgresError(
-            f"{folder} must be a folder of uid {account.uid} with mode 0700; it is not. Remove it and start again."
-        )
-
-
-def _dynamic_shared_memory() -> str:
-    """Small containers give /dev/shm 64 MB, too little for a parallel hash join: use files there instead."""
-    try:
-        space = os.statvfs("/dev/shm")  # noqa: S108 -- only measured
-    except OSError:
-        return "mmap"
-    return "posix" if space.f_bavail * space.f_frsize >= 512 * 1024 * 1024 else "mmap"
-
-
-def _shared_buffers_mb() -> int:
-    """A twelfth of the memory there is, of the container where one limits it; at least 256 MB, at most 2 GB."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    with suppress(OSError, ValueError):  # no such file, or "max"
-        memory = min(memory, int(Path("/sys/fs/cgroup/memory.max").read_text()))
-    return max(256, min(2048, (memory >> 20) // 12))
-
-
-def _processes_without_proc(pid_text: str) -> list[int]:
-    """Where there is no /proc (macOS): the pid file's process, if it is a postgres."""
-    if not pid_text.isdigit():
-        return []
-    shown = subprocess.run(
-        ["/bin/ps", "-o", "stat=,command=", "-p", pid_text], capture_output=True, text=True, check=False
-    )
-    alive = "postgres" in shown.stdout and not shown.stdout.startswith("Z")
-    return [int(pid_text)] if alive else []

@@ -17,7 +17,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from payops.config import embedded_pg
+from payops.config import embedded_pg, embedded_pg_host
 from payops.config.embedded_pg import EmbeddedPostgres, EmbeddedPostgresError
 
 pytestmark = pytest.mark.slow
@@ -199,7 +199,7 @@ def test_a_child_that_outlives_the_killed_server_is_waited_for(server, folder):
 @pytest.mark.crash
 def test_a_stale_pid_file_whose_number_now_belongs_to_another_process(server, folder):
     server.stop()
-    stranger = subprocess.Popen(["/bin/sleep", "60"], **embedded_pg._process_options(server.account))
+    stranger = subprocess.Popen(["/bin/sleep", "60"], **embedded_pg_host.process_options(server.account))
     lines = [str(stranger.pid), str(server.places.data), "0", "5432", str(server.socket_dir), "", " 1 2", "ready"]
     (server.places.data / "postmaster.pid").write_text("\n".join(lines))
     os.chown(server.places.data / "postmaster.pid", server.account.uid, server.account.gid)

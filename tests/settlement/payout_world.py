@@ -164,3 +164,10 @@ def reserve() -> int:
 def books_agree() -> bool:
     """Nothing in flight and every cent of suspense remembered."""
     return in_flight() == 0 and check_suspense(DAY) == []
+
+
+def states(payout: Payout) -> tuple[str, str]:
+    """The payout's state and its sheet's."""
+    payout.refresh_from_db()
+    payout.sheet.refresh_from_db()
+    return payout.state, payout.sheet.state

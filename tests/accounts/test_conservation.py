@@ -26,10 +26,14 @@ from payops.core.errors import PayopsError
 from payops.identity.models import User
 from tests.accounts.conftest import MONDAY, OWNERS, set_up_ledger
 from tests.accounts.conservation import Books
+from tests.examples import examples
 
 # A failing programme is short enough to read; shrinking it would take minutes.
 SLOW = settings(
-    max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.generate]
+    max_examples=examples(20),
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.generate],
 )
 MONEY = st.integers(-(10**9), 10**9)
 VARIABLES = ("A", "X", "F", "Fd", "S", "K", "R", "D", "P")
@@ -258,7 +262,7 @@ def test_every_seeded_rule_balances_symbolically(ledger: dt.date) -> None:
 
 
 @pytest.mark.django_db
-@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(50), deadline=None, suppress_health_check=list(HealthCheck))
 @given(values=st.lists(MONEY, min_size=len(VARIABLES), max_size=len(VARIABLES)))
 def test_every_seeded_rule_balances_for_any_amounts(ledger: dt.date, values: list[int]) -> None:
     amounts = dict(zip(VARIABLES, values, strict=True))

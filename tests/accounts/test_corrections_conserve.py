@@ -19,6 +19,7 @@ from payops.accounts.posting import Posting
 from payops.approvals.services import request_approve, request_reject
 from payops.core.errors import PayopsError
 from tests.accounts.conftest import OWNERS, set_up_ledger
+from tests.examples import examples
 
 FIRST_DAY = dt.date(2025, 12, 29)
 NEW_YEARS_EVE = dt.date(2025, 12, 31)
@@ -149,7 +150,10 @@ def check_links(entries: dict[int, Entry]) -> None:
 
 @pytest.mark.django_db
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.generate]
+    max_examples=examples(25),
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.generate],
 )
 @given(start=st.sampled_from([FIRST_DAY, NEW_YEARS_EVE]), first=vouchers, programme=steps)
 def test_random_corrections_keep_the_books_and_correct_nothing_twice(

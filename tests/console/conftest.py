@@ -1,4 +1,4 @@
-"""What the console's tests look at: two small sample days, walked once per module and put back after every test."""
+"""What the console's tests look at: two small sample days, walked once and put back after every test."""
 
 from __future__ import annotations
 
@@ -35,9 +35,12 @@ class Books:
         return User.objects.get(username=username)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def walked(django_db_setup: None, django_db_blocker: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Books]:
-    """The days, walked inside a transaction that is never committed."""
+    """The days, walked inside a transaction that is never committed.
+
+    Once for all modules: tests that need a database of their own come after all others, when this one is gone.
+    """
     from payops.dayend.sample.generator import generate
 
     folder = tmp_path_factory.mktemp("console")
@@ -60,7 +63,7 @@ def walked(django_db_setup: None, django_db_blocker: Any, tmp_path_factory: pyte
 
 @pytest.fixture
 def books(walked: Books, db: None, settings: Any) -> Books:
-    """The walked days; what a test changes is undone after it, as `db` works inside the module's transaction."""
+    """The walked days; what a test changes is undone after it, as `db` works inside their transaction."""
     settings.PAYOPS_FILES_DIR = walked.files
     return walked
 

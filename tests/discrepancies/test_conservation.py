@@ -29,6 +29,7 @@ from payops.discrepancies.services import (
 from payops.orders.choices import Status
 from payops.orders.models import Transaction
 from tests.discrepancies.conftest import DAY, book
+from tests.examples import examples
 
 pytestmark = pytest.mark.django_db
 KEYS = count(1)
@@ -122,7 +123,9 @@ def difference_of_all_accounts() -> int:
 
 @given(found=differences, steps=st.lists(step, min_size=6, max_size=20))
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=examples(25),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_suspense_equals_the_open_cases_after_every_step(world, alice, bob, found, steps):
     life = Life(world, alice, bob)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
 from typing import Any
 
 import pytest
@@ -22,6 +21,7 @@ from payops.discrepancies.services import action_propose
 from payops.orders.models import Transaction
 from payops.reconciliation.choices import ItemState
 from payops.reconciliation.models import OpenItem, ReconRun
+from tests.examples import examples
 from tests.reconciliation.builders import FRI, MON, Town, line
 from tests.reconciliation.lives import ALIPAY, BILL_DAYS, DAYS, LIVES, WECHAT, Life, Programme, Walk, open_of
 
@@ -52,10 +52,10 @@ decisions = st.lists(
 )
 
 
-def profile(examples: int) -> settings:
-    """Ten times as many with PAYOPS_EXAMPLES=10. A failing programme is printed as drawn: shrinking takes minutes."""
+def profile(full: int) -> settings:
+    """A failing programme is printed as drawn: shrinking takes minutes."""
     return settings(
-        max_examples=examples * int(os.environ.get("PAYOPS_EXAMPLES", "1")),
+        max_examples=examples(full),
         deadline=None,
         phases=[Phase.explicit, Phase.reuse, Phase.generate],
         suppress_health_check=list(HealthCheck),

@@ -5,7 +5,7 @@ a day, one from its middle, and filtered ones. Django's admin shows the same col
 by itself: every day, two exact counts, pages by OFFSET. Interleaved, medians; the fewer transactions are looked at in
 the same run, before the many are loaded. A page without the rows it should have ends the measurement.
 
-    python -m bench.lists [--rows 5000000] [--small 100000] [--days 5] [--repeats 5]
+    python -m bench.lists [--rows 5000000] [--small 100000] [--days 400] [--repeats 5]
 """
 
 # ruff: noqa: E402 -- Django is set up before its models are imported
@@ -44,7 +44,7 @@ from django.urls import reverse
 from django.utils import translation
 
 from bench.lists_data import FAILED_EVERY, fill
-from bench.reconcile_data import FIRST_DAY, set_up
+from bench.reconcile_data import FIRST_DAY, MERCHANTS, contract_for, set_up
 from payops.core.ids import day_floor
 from payops.identity.models import User
 from payops.orders.models import Transaction
@@ -68,6 +68,11 @@ def newest_failed(day: dt.date, rows: int) -> str:
     return numbers_of(day, (rows - 8) // FAILED_EVERY * FAILED_EVERY + 7)["transaction_no"]
 
 
+def newest_of_last_merchant(day: dt.date, rows: int) -> str:
+    """The first number a list of M0199 shows."""
+    return numbers_of(day, rows // MERCHANTS * MERCHANTS - 1)["transaction_no"]
+
+
 def console_pages(day: dt.date, rows: int) -> Pages:
     """Query and the number the page has to show, by name of the page."""
     middle = rows // 2
@@ -81,7 +86,7 @@ def console_pages(day: dt.date, rows: int) -> Pages:
             {**base, "status": "failed"},
             newest_failed(day, rows),
         ),
-        "filtered by merchant": ({**base, "merchant": "M0199"}, numbers_of(day, rows - 1)["transaction_no"]),
+        "filtered by merchant": ({**base, "merchant": "M0199"}, newest_of_last_merchant(day, rows)),
         "filtered, deep": (
             {**base, "status": "failed", "after": day_floor(day) + 1 + failed + 1},
             numbers_of(day, failed)["transaction_no"],
@@ -105,7 +110,10 @@ def admin_pages(day: dt.date, rows: int, rows_a_day: int) -> Pages:
             {"status__exact": "failed"},
             newest_failed(day, rows_a_day),
         ),
-        "filtered by merchant": ({"merchant__id__exact": merchant[0].merchant_id}, newest),
+        "filtered by merchant": (
+            {"merchant__id__exact": merchant[0].merchant_id},
+            newest_of_last_merchant(day, rows_a_day),
+        ),
         "filtered, deep": ({"status__exact": "failed", "p": rows // FAILED_EVERY // 2 // ADMIN_PAGE}, ""),
         "by our number": ({"q": middle["transaction_no"]}, middle["transaction_no"]),
         "by the merchant's number": ({"q": middle["merchant_order_no"]}, middle["transaction_no"]),
@@ -127,6 +135,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, dict[str, list[float]]]:
     """Milliseconds by page and side."""
     days = arguments.days
     set_up(2 * days + 2)
+    contract = contract_for(FIRST_DAY, "alipay_trade")
     staff = User.objects.create_user("alice", password=PASSWORD, role="operations")
     root = User.objects.create_superuser("root", password=PASSWORD)
     console, admin = Client(), Client()
@@ -136,7 +145,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, dict[str, list[float]]]:
 
     def load(first: dt.date, rows: int) -> dt.date:
         for n in range(days):
-            fill(first + n * ONE_DAY, rows // days)
+            fill(first + n * ONE_DAY, rows // days, contract)
         note(f"{rows} transactions loaded")
         # Neither the newest nor the oldest: as a day that people work on, it has full days on both sides.
         return first + days // 2 * ONE_DAY
@@ -224,7 +233,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=5_000_000)
     parser.add_argument("--small", type=int, default=100_000)
-    parser.add_argument("--days", type=int, default=5, help="days either of them is spread over")
+    parser.add_argument("--days", type=int, default=400, help="days either of them is spread over")
     parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()
     translation.activate("en")

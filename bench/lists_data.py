@@ -8,7 +8,7 @@ from typing import Final
 
 from django.db import connection, transaction
 
-from bench.reconcile_data import MERCHANTS, amount, contract_for
+from bench.reconcile_data import MERCHANTS, amount
 from payops.core.copying import copy_text
 from payops.core.ids import day_floor
 from payops.core.partitions import attach, create_detached, partition_name
@@ -48,9 +48,8 @@ def lines(day: dt.date, rows: int, contract_id: int, first_merchant: int) -> Ite
     yield "".join(chunk).encode()
 
 
-def fill(day: dt.date, rows: int) -> None:
+def fill(day: dt.date, rows: int, contract: int) -> None:
     """A partition of its own for the day, with as many transactions and their numbers; vacuumed and analysed."""
-    contract = contract_for(day, "alipay_trade")
     merchant = Merchant.objects.order_by("pk").values_list("pk", flat=True)[0]
     name, lo = partition_name(Transaction, day), day_floor(day)
     with transaction.atomic():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,9 @@ from django.utils.translation import gettext as _
 from payops.console import cells
 from payops.console.cells import Cell, Column, Table
 from payops.console.shell import log_download, page
+from payops.core.archive import archived_on
 from payops.core.exports import csv_lines
+from payops.core.partitions import DayPartitionedModel
 
 PAGE_SIZE = 50
 MAX_EXPORT_ROWS = 100_000
@@ -78,6 +81,19 @@ def keyset(request: HttpRequest, rows: QuerySet[Any], *, key: str = "pk", descen
         newer=_address(request, before=getattr(found[0], key)) if has_newer else "",
         older=_address(request, after=getattr(found[-1], key)) if has_older else "",
     )
+
+
+def nothing_of(model: type[DayPartitionedModel], day: dt.date | None, otherwise: str) -> Callable[[], str]:
+    """What an empty list of a day says: where its rows are in the archive, that, and how they come back."""
+
+    def told() -> str:
+        if day is None or not archived_on(model, day):
+            return otherwise
+        return _("The rows of %(day)s are in the archive. The operator of the system brings them back for a day.") % {
+            "day": day.isoformat()
+        }
+
+    return told
 
 
 def expected_rows(rows: QuerySet[Any]) -> int:
@@ -146,7 +162,10 @@ def list_page(
     extra: dict[str, Any] | None = None,
     template: str = "console/list.html",
 ) -> HttpResponse | StreamingHttpResponse:
-    """A filtered, paged list; `prepare(rows)` may fetch what the rows of one page need in one query."""
+    """A filtered, paged list; `prepare(rows)` may fetch what the rows of one page need in one query.
+
+    `empty` is what a list without rows says, or what to call for it.
+    """
     valid = filters.form.is_valid()
     rows = filters.qs if valid else filters.queryset.none()
     if request.GET.get("export") == "csv" and export_name and valid:
@@ -157,7 +176,7 @@ def list_page(
     table = Table(
         columns,
         [row(item) for item in current.rows],
-        empty=empty or _("Nothing matches these filters."),
+        empty=(empty if current.rows or not callable(empty) else empty()) or _("Nothing matches these filters."),
         keys=[item.pk for item in current.rows] if selectable else [],
     )
     context = {

@@ -20,7 +20,7 @@ from payops.console import cells
 from payops.console.cells import Cell, Column, Table, link
 from payops.console.filters import IntakeFilter, TransactionFilter, day_query, latest_day
 from payops.console.forms import OrdersUploadForm
-from payops.console.lists import Button, figures, list_page
+from payops.console.lists import Button, figures, list_page, nothing_of
 from payops.console.shell import action, page, view
 from payops.console.tables import bill_line_table, case_table
 from payops.console.vouchers import voucher_table, vouchers_of
@@ -104,7 +104,7 @@ def transaction_list(request: HttpRequest) -> HttpResponseBase:
         row=transaction_row,
         export_name=f"transactions_{day}" if day else "",
         summary=summary,
-        empty=_("There are no such transactions on this accounting date."),
+        empty=nothing_of(Transaction, day, _("There are no such transactions on this accounting date.")),
     )
 
 

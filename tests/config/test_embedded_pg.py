@@ -141,7 +141,8 @@ def test_a_server_without_a_free_place_counts_as_running(server, folder):
 
 
 @pytest.mark.crash
-def test_a_server_that_hangs_is_named_and_not_killed(server, folder):
+def test_a_server_that_hangs_is_named_and_not_killed(server, folder, monkeypatch):
+    monkeypatch.setattr(embedded_pg, "CONNECT_SECONDS", 2)
     pid = pid_of(server)
     os.kill(pid, signal.SIGSTOP)
     try:

@@ -20,6 +20,7 @@ from payops.settlement.selectors import check_terms, last_checks, sheet_total
 from payops.settlement.services import balance_check_run
 from payops.statements.models import Statement
 from tests.console.conftest import MON, TUE, Books, address, read_out, text_of
+from tests.settlement.books import damage
 
 Read = Callable[..., str]
 
@@ -198,7 +199,7 @@ def test_a_term_is_shown_by_kind_and_leads_to_its_rows(books: Books, read: Read)
 
 def test_a_check_that_fails_shows_where_to_look(books: Books, read: Read) -> None:
     receipt = ChannelReceipt.objects.get(contract__code="WECHAT", channel_date=MON)
-    ChannelReceipt.objects.filter(pk=receipt.pk).update(received=receipt.received - 100)
+    damage(receipt, received=receipt.received - 100)
     balance_check_run(day=MON)
     check = BalanceCheck.objects.filter(contract__code="WECHAT", own_date=MON).latest("attempt")
     assert not check.passed
@@ -212,7 +213,7 @@ def test_a_check_that_fails_shows_where_to_look(books: Books, read: Read) -> Non
 
 def test_an_attempt_that_no_longer_counts_says_so(books: Books, read: Read) -> None:
     receipt = ChannelReceipt.objects.get(contract__code="WECHAT", channel_date=MON)
-    ChannelReceipt.objects.filter(pk=receipt.pk).update(received=receipt.received - 100)
+    damage(receipt, received=receipt.received - 100)
     balance_check_run(day=MON)
     attempts = BalanceCheck.objects.filter(contract__code="WECHAT", own_date=MON).order_by("attempt")
     assert "A later attempt counts" in read("carol", "balance_check", attempts[0].pk)

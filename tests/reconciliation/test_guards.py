@@ -131,3 +131,9 @@ def test_a_run_voucher_is_posted_once_whatever_asks(busy: Town) -> None:
     record = RunVoucher.objects.exclude(voucher_id=None).first()
     statement = "INSERT INTO accounts_postingkey (event, source_id, voucher_id) VALUES (%s, %s, %s)"
     assert refused(statement, record.event, record.pk, record.voucher_id) == "accounts_postingkey_pkey"
+
+
+@pytest.mark.parametrize("change", ["d = d + 1", "fee_claim = 1", "first_date = first_date - 1", "currency = 'USD'"])
+def test_what_an_item_was_found_with_never_changes(busy: Town, change: str) -> None:
+    with pytest.raises(IntegrityError, match="never changes"), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(f"UPDATE reconciliation_openitem SET {change}")

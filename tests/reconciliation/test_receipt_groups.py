@@ -316,6 +316,11 @@ def test_a_new_division_that_forgets_what_days_received_is_refused(divided: Worl
     assert refused(statement) == "receipt_received_is_its_parts"
 
 
+def test_what_a_date_received_never_changes_without_its_parts(divided: World) -> None:
+    statement = "UPDATE reconciliation_channelreceipt SET received = received + 1"
+    assert refused(statement) == "receipt_received_is_its_parts"
+
+
 def test_parts_and_allocations_are_never_changed_or_removed(divided: World) -> None:
     for statement in (
         "UPDATE reconciliation_receiptpart SET amount = amount + 1",

@@ -16,7 +16,7 @@ from django.db.models import Model
 from payops.accounts import selectors as balances
 from payops.accounts import services as ledger
 from payops.accounts.choices import Event
-from payops.channels.models import BillFile, ChannelContract
+from payops.channels.models import BankLine, BillFile, ChannelContract
 from payops.discrepancies.choices import CaseKind
 from payops.discrepancies.models import CaseAction, Discrepancy
 from payops.discrepancies.services import action_propose, case_auto_clear, case_open
@@ -25,7 +25,14 @@ from payops.merchants.services import SettlementAccountData, TermsData, settleme
 from payops.orders.models import Transaction
 from payops.orders.services import transactions_load
 from payops.reconciliation.choices import ItemSide, ItemState, ReceiptState, ResultKind, RunState
-from payops.reconciliation.models import ChannelReceipt, OpenItem, ReconRun, RunVoucher
+from payops.reconciliation.models import (
+    ChannelReceipt,
+    OpenItem,
+    ReceiptAllocation,
+    ReceiptPart,
+    ReconRun,
+    RunVoucher,
+)
 from payops.settlement import sql
 from payops.settlement.equation import bill_totals
 from payops.settlement.models import ClearingItem, SettlementSheet
@@ -206,9 +213,23 @@ class Books:
             due_date=day,
             state=ReceiptState.AGREED,
         )
+        if due - less:
+            self._part(receipt, due - less)
         owners = {"channel": contract.code, "bank": "RSV"}
         ledger.post(ledger.Posting(Event.RECEIPT, "test", next(_numbers), {"R": due - less}, owners, day))
         return receipt
+
+    def _part(self, receipt: ChannelReceipt, amount: int) -> None:
+        """The bank's line behind what a date received; the database asks for it."""
+        line = BankLine.objects.create(
+            bank_account=receipt.contract.reserve_account, value_date=receipt.channel_date, currency="CNY",
+            reference=f"R{next(_numbers)}", amount=amount, kind="settlement", state="matched",
+            contract=receipt.contract, channel_date=receipt.channel_date,
+        )  # fmt: skip
+        allocation = ReceiptAllocation.objects.create(bank_line=line, number=1, kind="named", made_by="test")
+        ReceiptPart.objects.create(allocation=allocation, receipt=receipt, amount=amount)
+        # Checked as at a commit: what a test damages afterwards is not asked about again.
+        connection.check_constraints()
 
     # --- the steps ---
 

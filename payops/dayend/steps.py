@@ -25,6 +25,7 @@ from payops.dayend.models import Step
 from payops.identity.models import User
 from payops.orders import services as orders
 from payops.orders.models import OpenTransaction
+from payops.reconciliation.bank.services import bank_reconcile_all
 from payops.reconciliation.choices import ReceiptState
 from payops.reconciliation.funds import funds_check, funds_match
 from payops.reconciliation.models import ChannelReceipt
@@ -34,6 +35,7 @@ from payops.settlement import payouts as payout_services
 from payops.settlement import services as settlement
 from payops.settlement.choices import PayoutState, SheetState
 from payops.settlement.models import ClearedDay, Payout, SettlementSheet
+from payops.statements.merchant_check import DIFFERS, merchant_check
 from payops.statements.services import statements_build
 
 ONE_DAY = dt.timedelta(days=1)
@@ -117,13 +119,18 @@ def runs(context: Context) -> StepResult:
 
 
 def receipts(context: Context) -> StepResult:
-    """Match the bank's lines, compare receipts with bills; waits while the day's money is not yet due or here."""
+    """Match the bank's lines, compare receipts with bills and the journal with the bank's statement.
+
+    Waits while the day's money is not yet due or here.
+    """
     matched = funds_match(username=context.username or "system")
     checked = funds_check(day=ledger.open_day(), username=context.username or "system")
+    bank = bank_reconcile_all(day=context.day, by=context.username or "system")
+    off = {f"{made.bank_account.code} {made.day}": made.difference for made in bank if made.difference}
     waiting = ChannelReceipt.objects.filter(channel_date=context.day, state=ReceiptState.WAITING).exclude(due=0)
     codes = list(waiting.values_list("contract__code", flat=True))
     message = _("Money of the day not here yet: %s.") % ", ".join(codes) if codes else ""
-    return StepResult(not codes, {"matched": matched, "checked": checked}, message)
+    return StepResult(not codes, {"matched": matched, "checked": checked, "bank_differs": off}, message)
 
 
 def clearing(context: Context) -> StepResult:
@@ -173,9 +180,10 @@ def payouts(context: Context) -> StepResult:
 
 
 def statements(context: Context) -> StepResult:
-    """Make the statements of the day's settlement."""
+    """Make the statements of the day's settlement, and compare them with what was cleared and paid."""
     made = statements_build(day=context.day, username=context.username or "system")
-    return StepResult(True, {"statements": len(made)})
+    compared = merchant_check(context.day)
+    return StepResult(True, {"statements": len(made), "differ": compared.count(DIFFERS)})
 
 
 @dataclass(frozen=True, slots=True)

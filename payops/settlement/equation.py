@@ -18,6 +18,7 @@ from payops.core.money import format_amount
 from payops.merchants.models import Collection
 from payops.reconciliation.choices import ItemState, ResultKind
 from payops.reconciliation.funds.allocation import group_of_receipt
+from payops.reconciliation.funds.receipts import receipt_is_given_up
 from payops.reconciliation.models import ChannelReceipt, OpenItem, RunVoucher
 from payops.settlement import holds, sql
 from payops.settlement.choices import HoldState, SessionKind
@@ -144,8 +145,9 @@ def _money_terms(contract: ChannelContract, own_date: dt.date, due: int, amounts
     """Receipt, and what stands for the missing part of it; whether nothing came at all.
 
     A shortage in suspense explains a receipt that is too small, never one that did not come: merchants would be paid
-    with money nobody has. Where a receipt pays several dates and its difference belongs to none of them alone, each
-    date takes from the others what it lacks, and all of them fail while they lack something together.
+    with money nobody has. One that never comes is explained when finance has accepted the loss of all of it. Where a
+    receipt pays several dates and its difference belongs to none of them alone, each date takes from the others what it
+    lacks, and all of them fail while they lack something together.
     """
     receipt = ChannelReceipt.objects.filter(contract=contract, channel_date=own_date).first()
     received = receipt.received if receipt else 0
@@ -161,7 +163,8 @@ def _money_terms(contract: ChannelContract, own_date: dt.date, due: int, amounts
         off = sum(other.due - other.received - other.short_booked for other in group)
         came = any(other.received for other in group)
         return _Money(not came and due != 0, off, tuple(sorted(other.channel_date for other in group)))
-    return _Money(not received and due != 0)
+    given_up = receipt is not None and receipt_is_given_up(receipt)
+    return _Money(not received and due != 0 and not given_up)
 
 
 def _difference_terms(

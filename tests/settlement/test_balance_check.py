@@ -11,9 +11,14 @@ import pytest
 from django.core.management import call_command
 from django.db import IntegrityError, connection, transaction
 
+from payops.accounts import services as ledger
+from payops.accounts.choices import Event
+from payops.discrepancies.choices import ActionKind, CaseKind
+from payops.discrepancies.services import case_open
 from payops.merchants.models import MerchantProduct
 from payops.reconciliation.choices import ResultKind
 from payops.reconciliation.models import ChannelReceipt, OpenItem
+from payops.settlement.equation import equation_of
 from payops.settlement.models import BalanceCheck, ClearingHold, ClearingItem
 from payops.settlement.selectors import check_terms, last_check, last_checks
 from tests.settlement.books import TUESDAY, Books, damage
@@ -256,6 +261,27 @@ def test_a_receipt_that_did_not_come_fails_although_all_of_it_is_in_suspense(boo
     assert books.sheet(books.a, WEDNESDAY).payout_amount == 0
 
 
+def test_a_date_whose_receipt_never_comes_is_payable_once_finance_accepts_the_loss(
+    books: Books, alice: object, bob: object
+) -> None:
+    books.pay("1", "100.00", TUESDAY)
+    books.close(TUESDAY)
+    books.reconcile(books.wechat, TUESDAY)
+    receipt = books.receive(books.wechat, TUESDAY, less=10_000, short=10_000)
+    receipt.case = case_open(
+        dedupe_key="never", kind=CaseKind.RECEIPT, amount=-10_000, suspense=-10_000, currency="CNY",
+        business_date=TUESDAY, contract=books.wechat, evidence={"own": None, "channel": None},
+    )  # fmt: skip
+    receipt.save(update_fields=["case"])
+    short = ledger.Posting(Event.RECEIPT_SHORT, "test", 1, {"D": 10_000}, {"channel": "WECHAT"}, TUESDAY)
+    ledger.post(short)
+    (failed,) = books.finish(TUESDAY)
+
+    books.decide(receipt.case, ActionKind.LOSS, alice, bob)
+
+    assert (failed["passed"], equation_of(books.wechat, TUESDAY).passed) == (False, True)
+
+
 def test_a_short_receipt_passes_once_the_rest_is_in_suspense(books: Books) -> None:
     books.pay("1", "100.00", TUESDAY)
     books.close(TUESDAY)
@@ -279,7 +305,7 @@ def _ready_to_check(books: Books) -> None:
 
 def test_a_receipt_off_by_a_fen_fails_and_is_named(books: Books) -> None:
     _ready_to_check(books)
-    ChannelReceipt.objects.update(received=9999)
+    damage(ChannelReceipt.objects.get(), received=9999)
     (check,) = books.check(TUESDAY)
     assert (check["passed"], check["difference"], check["term"]) == (False, -1, "receipt")
     assert "-0.01" in check["reason"]
@@ -288,7 +314,7 @@ def test_a_receipt_off_by_a_fen_fails_and_is_named(books: Books) -> None:
 
 def test_a_difference_off_by_a_fen_fails_and_is_named(books: Books) -> None:
     _ready_to_check(books)
-    OpenItem.objects.update(d=-3001)
+    damage(OpenItem.objects.get(), d=-3001)
     (check,) = books.check(TUESDAY)
     assert (check["passed"], check["difference"], check["term"]) == (False, 1, "differences")
     assert "0.01" in check["reason"]
@@ -321,9 +347,9 @@ def test_checking_twice_is_one_attempt(books: Books) -> None:
 
 def test_the_last_attempt_counts(books: Books) -> None:
     _ready_to_check(books)
-    ChannelReceipt.objects.update(received=9999)
+    damage(ChannelReceipt.objects.get(), received=9999)
     books.check(TUESDAY)
-    ChannelReceipt.objects.update(received=10000)
+    damage(ChannelReceipt.objects.get(), received=10000)
     books.check(TUESDAY)
     check = last_check(books.wechat.pk, TUESDAY)
     assert check is not None

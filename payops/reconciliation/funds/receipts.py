@@ -15,7 +15,7 @@ from payops.accounts.choices import Event
 from payops.accounts.posting import Posting
 from payops.core.errors import PayopsError
 from payops.core.money import format_amount
-from payops.discrepancies.choices import CaseKind, CaseState
+from payops.discrepancies.choices import ActionKind, ActionState, CaseKind, CaseState
 from payops.discrepancies.models import Discrepancy
 from payops.discrepancies.services import case_auto_clear, case_open, case_suspense_set
 from payops.reconciliation.choices import ReceiptState, RunState
@@ -109,6 +109,17 @@ def _receipt_check(receipt_id: int, day: dt.date, username: str, open_day: dt.da
     receipt.state = _state(short, target)
     receipt.save(update_fields=["short_booked", "state", "case"])
     return receipt.state, delta
+
+
+def receipt_is_given_up(receipt: ChannelReceipt) -> bool:
+    """Whether finance accepted the loss of all that was still due: the institution bears it, so nobody waits for it."""
+    case = receipt.case
+    return (
+        case is not None
+        and case.state == CaseState.CLOSED
+        and receipt.due == receipt.received + receipt.short_booked
+        and case.actions.filter(kind=ActionKind.LOSS, state=ActionState.BOOKED).exists()
+    )
 
 
 def _state(short: int, booked: int) -> ReceiptState:

@@ -26,9 +26,9 @@ from payops.channels.formats.base import (
     Line,
     Reader,
     Total,
-    row_hash,
 )
 from payops.channels.formats.container import Limits, Source, unwrap
+from payops.channels.formats.copy_columns import row_hash
 from payops.channels.formats.unionpay import UnionpayZm
 from payops.channels.formats.unionpay_acom import UnionpayAcoma, UnionpayAcomn
 from payops.channels.formats.unionpay_aerr import UnionpayAerr

@@ -10,13 +10,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
-from hashlib import blake2b
-from itertools import repeat
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from django.utils.translation import gettext as _
 
 from payops.channels.formats.columns import IrregularError, show_hundredths
+from payops.channels.formats.copy_columns import FIGURES, block_hashes, escaped, ids, shared
 from payops.core.errors import PayopsError
 
 if TYPE_CHECKING:
@@ -78,10 +77,6 @@ MAX_WARNINGS: Final = 100
 REPEAT_CHECK_LINES: Final = 200_000
 """Up to this many lines the reader itself refuses a repeated row; beyond, memory stays flat and the row hash is the
 database's to check."""
-
-_NULL: Final = b"\\N"
-_FIGURES: Final = b"%d\t%d\t%d\t%d".__mod__
-"""amount, settled_amount, fee and row_hash as COPY text: one cell takes half the time of four."""
 
 
 class BillType(StrEnum):
@@ -278,69 +273,6 @@ class Format(Protocol):
         ...
 
 
-_HASH_PRIME: Final = 2**61 - 1
-
-
-def row_hash(key: str | bytes) -> int:
-    """64-bit digest of a row key, the same in every process.
-
-    Most keys are the channel's number and nothing else; its remainder tells two of them apart as well as a digest would
-    and takes a third of the time. Equal hashes of a big file are compared by the rows themselves.
-    """
-    data = key.encode() if isinstance(key, str) else key
-    if data.isdigit():
-        return int(data) % _HASH_PRIME
-    return int.from_bytes(blake2b(data, digest_size=8).digest(), "big", signed=True)
-
-
-def block_hashes(keys: Sequence[bytes]) -> list[int]:
-    """`row_hash` of many keys."""
-    return [int(key) % _HASH_PRIME if key.isdigit() else row_hash(key) for key in keys]
-
-
-def _escaped(cells: Sequence[bytes], *, nullable: bool) -> Iterable[bytes]:
-    """Cells as COPY text: backslashes doubled, empty nullable cells as NULL. Formats refuse control characters."""
-    if b"\\" in b"".join(cells):
-        cells = [cell.replace(b"\\", b"\\\\") for cell in cells]
-    if nullable:
-        if not any(cells):
-            return repeat(_NULL, len(cells))
-        if not all(cells):
-            return [cell or _NULL for cell in cells]
-    return cells
-
-
-_LAST_DIGITS: Final = [b"%04d" % number for number in range(10_000)]
-
-
-def _ids(prefix: int, numbers: Sequence[int]) -> list[bytes]:
-    """prefix + number as text; runs of consecutive numbers share all but their last four digits."""
-    first, last = prefix + numbers[0], prefix + numbers[-1]
-    head = first // 10_000
-    if last - first != len(numbers) - 1 or last // 10_000 != head or not head:
-        return [b"%d" % (prefix + number) for number in numbers]
-    text = b"%d" % head
-    return [text + digits for digits in _LAST_DIGITS[first % 10_000 : last % 10_000 + 1]]
-
-
-class _Shared(dict[tuple[int, bytes, bytes, bytes], bytes]):
-    """Kind, status, rate and currency → the COPY text they have in common with the contract, made once a block."""
-
-    def __init__(self, contract: bytes) -> None:
-        self._contract = contract
-
-    def __missing__(self, cells: tuple[int, bytes, bytes, bytes]) -> bytes:
-        kind, *texts = cells
-        status, rate, currency = (text.replace(b"\\", b"\\\\") for text in texts)
-        self[cells] = text = b"\t".join((self._contract, b"%d" % kind, status, rate or _NULL, currency))
-        return text
-
-
-def _shared(batch: Batch, contract: bytes) -> Iterable[bytes]:
-    cells = zip(batch.kind, batch.status, batch.rate, batch.currency, strict=True)
-    return map(_Shared(contract).__getitem__, cells)
-
-
 class Reader:
     """One pass over one bill. Iterate it, or take `copy_chunks`; afterwards the figures are complete.
 
@@ -427,16 +359,16 @@ class Reader:
     @staticmethod
     def _copy_text(batch: Batch, hashes: Sequence[int], prefix_id: int, contract: bytes) -> bytes:
         columns = (
-            _ids(prefix_id, batch.numbers),
-            _shared(batch, contract),
-            _escaped(batch.match_key, nullable=False),
-            _escaped(batch.trade_no, nullable=False),
-            _escaped(batch.order_no, nullable=True),
-            _escaped(batch.request_no, nullable=True),
-            _escaped(batch.original_trade_no, nullable=True),
-            map(_FIGURES, zip(batch.amount, batch.settled, batch.fee, hashes, strict=True)),
+            ids(prefix_id, batch.numbers),
+            shared(batch, contract),
+            escaped(batch.match_key, nullable=False),
+            escaped(batch.trade_no, nullable=False),
+            escaped(batch.order_no, nullable=True),
+            escaped(batch.request_no, nullable=True),
+            escaped(batch.original_trade_no, nullable=True),
+            map(FIGURES, zip(batch.amount, batch.settled, batch.fee, hashes, strict=True)),
             batch.occurred_at,
-            _escaped(batch.payer, nullable=True),
+            escaped(batch.payer, nullable=True),
         )
         return b"\n".join(map(b"\t".join, zip(*columns, strict=False))) + b"\n"
 

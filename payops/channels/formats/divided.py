@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-from payops.channels.formats.base import Batch, FormatError, KindSums, Reader, block_hashes
+from payops.channels.formats.base import Batch, FormatError, KindSums, Reader
 from payops.channels.formats.columns import IrregularError
+from payops.channels.formats.copy_columns import block_hashes
 
 if TYPE_CHECKING:
     from payops.channels.formats.crew import Crew

@@ -43,6 +43,7 @@ NAVIGATION: tuple[Group, ...] = (
     Group(
         _("Reconciliation"),
         (
+            Item(_("Workbench"), "workbench", "table_view", "runs.view"),
             Item(_("Transactions"), "transaction_list", "receipt_long", "transactions.view", ("transaction",)),
             Item(_("Intake"), "intake_list", "upload_file", "transactions.view", ("intake",)),
             Item(_("Bill files"), "bill_file_list", "description", "files.view", ("bill_file", "bill_line")),

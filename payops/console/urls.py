@@ -35,10 +35,12 @@ from payops.console.views import (
     receipt_division,
     reports,
     restrictions,
+    result_exports,
     runs,
     settlement,
     sources,
     transactions,
+    workbench,
 )
 
 app_name = "console"
@@ -51,6 +53,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     *sources.urlpatterns,
     *mappings.urlpatterns,
     *runs.urlpatterns,
+    *workbench.urlpatterns,
+    *result_exports.urlpatterns,
     *comparison.urlpatterns,
     *explain.urlpatterns,
     *cases.urlpatterns,

@@ -29,6 +29,7 @@ WORDS: Final[dict[str, Any]] = {
     "dayend.step": _("Step of a day"),
     "orders.load": _("Take in transactions"),
     "reconciliation.run": _("Reconcile a channel day"),
+    "reconciliation.export": _("Export of reconciliation"),
     "settlement.payouts_poll": _("Ask the bank for results"),
     "settlement.payouts_send": _("Send payouts"),
     "statements.ledger_export": _("Export of the ledger"),
@@ -51,6 +52,7 @@ WORDS: Final[dict[str, Any]] = {
     "statement.downloaded": _("Statement downloaded"),
     "statement.made": _("Statement made"),
     "statements.export_requested": _("Export asked for"),
+    "reconciliation.export_requested": _("Export asked for"),
     "transactions.exported": _("Transactions exported"),
     # owners of a posting rule's lines
     "merchant": _("Merchant"),

@@ -9,6 +9,7 @@ from payops.channels.models import ChannelContract
 from payops.channels.selectors import contract_get
 from payops.core.jobs import enqueue, register
 from payops.core.models import JobRun
+from payops.reconciliation import exports
 from payops.reconciliation.services import run_reconcile
 
 RUN_JOB = "reconciliation.run"
@@ -31,3 +32,11 @@ def reconcile(job: JobRun, *, channel: str, day: str, batch: int, username: str)
         contract=contract_get(channel), day=dt.date.fromisoformat(day), batch=batch, job=job, username=username
     )
     return {"run": run.pk, "run_no": run.run_no}
+
+
+@register(exports.KIND)
+def make_export(
+    job: JobRun, *, what: str, form: str, values: dict[str, str], username: str, language: str
+) -> dict[str, Any]:
+    """One file of results, of a comparison or of open items; started over it is written anew."""
+    return exports.export_make(job, what=what, form=form, values=values, username=username, language=language)

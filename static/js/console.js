@@ -53,7 +53,7 @@ function countSelected() {
   if (!bar) return;
   const chosen = document.querySelectorAll("[data-select]:checked").length;
   bar.querySelector("[data-bulk-count]").textContent = String(chosen);
-  for (const button of bar.querySelectorAll("button")) button.disabled = chosen === 0;
+  for (const button of bar.querySelectorAll("button:not([data-always])")) button.disabled = chosen === 0;
 }
 
 // Only the details the chosen action needs are shown.

@@ -14,7 +14,7 @@ from django.urls import get_resolver, reverse
 from payops.accounts.models import Account, ClassificationCode, Correction, Freeze, ManualVoucher, PostingRule, Voucher
 from payops.approvals.models import ApprovalRequest
 from payops.channels.fetch.models import FileSource
-from payops.channels.models import BankLine, BillFile, BillLine, FormatMapping, ChannelContract
+from payops.channels.models import BankLine, BillFile, BillLine, ChannelContract, FormatMapping
 from payops.core.ids import id_range
 from payops.core.jobs import run_now
 from payops.core.models import JobRun
@@ -22,6 +22,8 @@ from payops.discrepancies.models import Discrepancy
 from payops.identity.roles import permissions_of
 from payops.merchants.models import CustomerFreeze, Merchant
 from payops.orders.models import Intake, Transaction
+from payops.reconciliation.exports import export_request as result_export_request
+from payops.reconciliation.exports import exports as result_exports
 from payops.reconciliation.models import BankReconciliation, BankRule, ChannelReceipt, MatchGroup, OpenItem, ReconRun
 from payops.settlement.models import BalanceCheck, ClearingItem, ClearingSheet, Payout, PayoutBatch, SettlementSheet
 from payops.statements.exports import export_request, exports
@@ -46,6 +48,17 @@ def _an_export() -> int:
     """An export that is there to be downloaded."""
     job = exports().filter(state="succeeded").first()
     return job.pk if job else run_now(_asked_for().pk).pk
+
+
+def _a_result_export() -> int:
+    """An export of a run's results that is there to be downloaded."""
+    job = result_exports().filter(state="succeeded").first()
+    values = {"run": ReconRun.objects.filter(is_current=True).order_by("pk").first().pk}
+    return (
+        job.pk
+        if job
+        else run_now(result_export_request(what="results", form="csv", values=values, username="alice").pk).pk
+    )
 
 
 def _asked_for() -> JobRun:
@@ -84,6 +97,7 @@ ARGUMENTS: dict[str, Callable[[], Any]] = {
     "voucher_id": _first_of_days(Voucher),
     "code": lambda: ClassificationCode.objects.first().code,
     "export_id": _an_export,
+    "result_export_id": _a_result_export,
     "report": lambda: "trial_balance",
     "form": lambda: "csv",
     "day": lambda: MON.isoformat(),

@@ -55,4 +55,5 @@ CELERY_BEAT_SCHEDULE = {
     "poll-payouts": {"task": "payops.settlement.tasks.poll_open_payouts", "schedule": 60},
     "fetch-bills": {"task": "channels.fetch_timetable", "schedule": 60},
     "timetable": {"task": "dayend.timetable", "schedule": 300},
+    "remove-old-exports": {"task": "payops.statements.tasks.remove_old_exports", "schedule": 3600},
 }

@@ -107,7 +107,7 @@ def _page_of(event: Event) -> str:
 
 def _note(event: Event) -> str:
     """The entries of a voucher, as a bookkeeper writes them."""
-    return " · ".join(
+    return "\n".join(
         f"{entry.side} {dotted(entry.subject_code)} {entry.subject_name}"
         f" {cells.money(entry.amount, entry.currency).text}"
         for entry in event.entries

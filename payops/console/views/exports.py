@@ -174,7 +174,7 @@ def _export_row(job: JobRun) -> list[Cell]:
         Cell(query["first"] if query["first"] == query["last"] else f"{query['first']} – {query['last']}", note=of),
         cells.state(job),
         Cell(progress if job.progress_done else "", css="c-amount"),
-        cells.text(result.get("file_name", "–"), link("report_download", job.pk) if result else ""),
+        cells.text(result.get("file_name", "–"), link("report_download", job.pk) if result.get("stored_path") else ""),
         cells.count(result.get("size")),
         cells.number(result.get("sha256", "")[:16]),
         cells.text(job.created_by),

@@ -99,7 +99,7 @@ def run(request: HttpRequest, run_id: int) -> HttpResponseBase:
         "facts": _facts(found),
         "tiles": _tiles(request, found),
         "totals_table": _totals_table(found),
-        "equation_table": _equation_table(found),
+        "equation_table": equation_table(found),
         "voucher_table": _voucher_table(found),
         "runs_table": _other_runs(found),
         "filters": filters.form,
@@ -200,7 +200,7 @@ def _totals_table(found: ReconRun) -> Table:
     return Table(columns, rows, title=_("Totals by kind"), empty=_("Neither side has a row for this day."))
 
 
-def _equation_table(found: ReconRun) -> Table:
+def equation_table(found: ReconRun) -> Table:
     """own total + Σd first seen − Σd cleared = channel total, line by line (DOMAIN 7.3)."""
     equation, currency = found.equation, found.contract.currency
     if not equation:

@@ -10,6 +10,7 @@ from payops.discrepancies.services.cases import (
     case_close,
     case_note,
     case_open,
+    cases_assign_many,
     cases_open_many,
 )
 from payops.discrepancies.services.proposals import action_propose, actions_propose_many
@@ -34,6 +35,7 @@ __all__ = [
     "case_reopen",
     "case_suspense_set",
     "case_withdraw",
+    "cases_assign_many",
     "cases_auto_clear_many",
     "cases_open_many",
     "register_cleared_check",

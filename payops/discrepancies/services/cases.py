@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from django.db import connection, transaction
@@ -16,11 +16,13 @@ from payops.discrepancies import sql
 from payops.discrepancies.choices import WORKABLE_STATES, CaseEventKind, CaseState
 from payops.discrepancies.models import CaseEvent, Discrepancy
 from payops.discrepancies.rules import derive_reason, suggest_action
-from payops.discrepancies.services.history import SYSTEM, event, lock_case, move, require, tell
+from payops.discrepancies.services.history import SYSTEM, event, lock_case, lock_cases, move, require, tell
 from payops.identity.models import User
 from payops.merchants.models import Merchant
 
 CHUNK = 2000
+MOST_AT_ONCE = 5000
+"""Cases that change hands in one transaction."""
 REOPENABLE = (CaseState.AUTO_CLEARED, CaseState.WITHDRAWN)
 # What a reopened case takes from the new finding; what it is about (key, contract, date) stays.
 FINDING_FIELDS = (
@@ -88,6 +90,36 @@ def case_assign(*, case_id: int, owner: User, user: User, note: str = "") -> Dis
         case.save(update_fields=["owner"])
     tell(case, CaseEventKind.ASSIGNED, by=user, from_state=source, note=note or owner.username)
     return case
+
+
+@transaction.atomic
+def cases_assign_many(*, case_ids: Collection[int], owner: User, user: User, note: str = "") -> int:
+    """Put many cases into one person's hands; returns how many changed hands.
+
+    Cases that are no longer open, or that person's already, are left as they are. Both need 'cases.propose'. Raises
+    PayopsError 'discrepancies.too_many' beyond MOST_AT_ONCE: the locks of one transaction are not to stop a run.
+    """
+    require(user, "cases.propose")
+    require(owner, "cases.propose")
+    if len(case_ids) > MOST_AT_ONCE:
+        raise PayopsError(
+            "discrepancies.too_many",
+            _("%(count)d cases are more than the %(limit)d that change hands at once. Filter them first.")
+            % {"count": len(case_ids), "limit": MOST_AT_ONCE},
+            {"count": len(case_ids)},
+        )
+    cases = [case for case in lock_cases(case_ids).values() if case.is_open and case.owner_id != owner.pk]
+    fresh = [case for case in cases if case.state == CaseState.OPEN]
+    Discrepancy.objects.filter(pk__in=[case.pk for case in cases]).update(owner=owner)
+    Discrepancy.objects.filter(pk__in=[case.pk for case in fresh]).update(state=CaseState.INVESTIGATING)
+    told = []
+    for case in cases:
+        source = case.state
+        case.owner = owner
+        case.state = CaseState.INVESTIGATING if source == CaseState.OPEN else source
+        told.append(event(case, CaseEventKind.ASSIGNED, by=user, from_state=source, note=note or owner.username))
+    CaseEvent.objects.bulk_create(told, batch_size=CHUNK)
+    return len(cases)
 
 
 @transaction.atomic

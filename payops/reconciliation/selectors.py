@@ -3,7 +3,7 @@
 from datetime import date
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Count, QuerySet
 
 from payops.channels.models import ChannelContract
 from payops.reconciliation.choices import ItemState
@@ -19,6 +19,12 @@ def open_items(contract: ChannelContract | None = None) -> QuerySet[OpenItem]:
     """Items every run re-tries: in doubt and definite."""
     items = OpenItem.objects.filter(state__in=(ItemState.IN_DOUBT, ItemState.DEFINITE))
     return items if contract is None else items.filter(contract=contract)
+
+
+def items_by_first_date() -> list[tuple[date, int]]:
+    """How many items every run re-tries by the day they were first seen on, the latest first."""
+    counted = open_items().order_by("-first_date").values_list("first_date").annotate(number=Count("id"))
+    return list(counted)
 
 
 def run_as_dict(run: ReconRun) -> dict[str, Any]:

@@ -95,3 +95,17 @@ def test_open_items_are_the_ones_a_next_run_tries_again(books: Books, read: Read
     text = read("alice", "open_item_list")
     for item in open_items()[:40]:
         assert item.match_key in text
+
+
+def test_open_items_tell_their_age_and_when_they_escalate(books: Books, read: Read) -> None:
+    import datetime as dt
+
+    from payops.discrepancies.selectors import reference_day
+    from payops.reconciliation.selectors import items_by_first_date, open_items
+
+    text = read("alice", "open_item_list")
+    item = open_items().filter(case__escalated_at=None).select_related("contract").order_by("-id").first()
+    due = item.first_date + dt.timedelta(days=item.contract.escalate_after_days)
+    assert f"T+{(reference_day() - item.first_date).days}" in text
+    assert due.isoformat() in text
+    assert sum(number for _day, number in items_by_first_date()) == open_items().count()

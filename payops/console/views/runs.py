@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 from django.contrib import messages
@@ -20,12 +21,16 @@ from payops.console.shell import action, page, view
 from payops.console.tables import kind_label
 from payops.core.formatting import local_name, money
 from payops.core.retelling import retold
+from payops.discrepancies.selectors import reference_day
 from payops.orders.models import Transaction
-from payops.reconciliation.choices import ResultKind, RunState
+from payops.reconciliation.choices import ItemState, ResultKind, RunState
 from payops.reconciliation.jobs import run_enqueue
 from payops.reconciliation.models import OpenItem, ReconResult, ReconRun
+from payops.reconciliation.selectors import items_by_first_date
 
 _RESULTS = dict(ResultKind.choices)
+AGES_SHOWN = 7
+"""Open items older than T+7 are counted together."""
 
 
 @view("runs.view")
@@ -338,10 +343,13 @@ def open_item_list(request: HttpRequest) -> HttpResponseBase:
         Column(_("Matching key")),
         Column(_("Difference"), "c-amount"),
         Column(_("First seen")),
+        Column(_("Age")),
+        Column(_("Escalates on")),
         Column(_("Definite since")),
         Column(_("Cleared on")),
         Column(_("Case")),
     ]
+    today = reference_day()
 
     def row(item: OpenItem) -> list[Cell]:
         return [
@@ -351,6 +359,7 @@ def open_item_list(request: HttpRequest) -> HttpResponseBase:
             cells.number(item.match_key, _item_url(item)),
             cells.money(item.d, item.currency, signed=True),
             cells.date(item.first_date, link("run", item.first_run_id)),
+            *_ageing_cells(item, today),
             cells.date(item.definite_date, link("run", item.definite_run_id) if item.definite_run_id else ""),
             cells.date(item.cleared_date, link("run", item.cleared_run_id) if item.cleared_run_id else ""),
             cells.number(item.case.case_no, link("case_detail", item.case_id)) if item.case else cells.text("–"),
@@ -367,8 +376,36 @@ def open_item_list(request: HttpRequest) -> HttpResponseBase:
         columns=columns,
         row=row,
         export_name="open_items",
+        summary=_ages(today),
         empty=_("Nothing is open: every row has found its other half."),
     )
+
+
+def _ageing_cells(item: OpenItem, today: dt.date) -> list[Cell]:
+    """T+n, and the channel date whose run escalates the item, or did."""
+    if item.state not in (ItemState.IN_DOUBT, ItemState.DEFINITE):
+        return [cells.text("–"), cells.text("–")]
+    age = f"T+{max(0, (today - item.first_date).days)}"
+    if item.case is not None and item.case.escalated_at:
+        return [cells.text(age), cells.badge("escalated", _("Escalated"), tone="danger")]
+    due = item.first_date + dt.timedelta(days=item.contract.escalate_after_days)
+    return [cells.text(age), cells.date(due)]
+
+
+def _ages(today: dt.date) -> list[tuple[str, Cell]]:
+    """How many items are how old; each of the younger ages leads to its day."""
+    older = 0
+    ages = []
+    for first_date, number in items_by_first_date():
+        age = max(0, (today - first_date).days)
+        if age > AGES_SHOWN:
+            older += number
+        else:
+            url = link("open_item_list", state="live", first_date=first_date.isoformat())
+            ages.append((f"T+{age}", cells.count(number, url)))
+    if older:
+        ages.append((_("older than T+%d") % AGES_SHOWN, cells.count(older)))
+    return ages
 
 
 def _item_url(item: OpenItem) -> str:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import IO, Any, Final
 
-from django.db import IntegrityError, connection, connections, transaction
+from django.db import DatabaseError, IntegrityError, connection, connections, transaction
 from django.utils import timezone
 
 from payops.accounts import sql
@@ -203,7 +203,12 @@ class _Batch:
             taking = behind.submit(self._take, *first)
             del first
             while second:
-                prepared = self._prepare(second)
+                try:
+                    prepared = self._prepare(second)
+                except DatabaseError:
+                    # What failed behind took the transaction with it: its error is the reason, and worth a retry.
+                    taking.result()
+                    raise
                 marshal.dump(taking.result(), spool)
                 taking = behind.submit(self._take, *prepared)
                 second = list(islice(postings, self.chunk_size))

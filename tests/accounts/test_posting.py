@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
+import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
 
 import pytest
-from django.db import connection
+from django.db import InternalError, OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
-from payops.accounts import selectors, services
+from payops.accounts import bulk, selectors, services
 from payops.accounts.choices import AccountStatus, Event
 from payops.accounts.models import Account, Entry, PostingKey, Voucher
 from payops.accounts.posting import Posting
@@ -244,6 +245,28 @@ def test_many_are_all_or_nothing(ledger: dt.date) -> None:
     assert error_of(lambda: services.post_many(bad, chunk_size=2)).code == "ledger.no_account"
     assert not PostingKey.objects.exists()
     assert Voucher.objects.for_days(MONDAY).count() == 0
+
+
+def test_many_tell_why_the_database_failed_and_not_that_it_had_failed(
+    ledger: dt.date, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = threading.Event()
+
+    def killed(*_arguments: object) -> None:
+        failed.set()
+        raise OperationalError("the connection was killed")
+
+    prepare = bulk._Batch._prepare
+
+    def prepare_after_it(batch: bulk._Batch, postings: list[Posting]) -> object:
+        if len(postings) == 1 and failed.wait(5):
+            raise InternalError("current transaction is aborted")
+        return prepare(batch, postings)
+
+    monkeypatch.setattr(bulk._Batch, "_take", killed)
+    monkeypatch.setattr(bulk._Batch, "_prepare", prepare_after_it)
+    with pytest.raises(OperationalError, match="killed"):
+        services.post_many([payment(source) for source in range(1, 4)], chunk_size=2)
 
 
 def test_many_need_no_account_for_a_zero_line(ledger: dt.date) -> None:

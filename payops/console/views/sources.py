@@ -77,8 +77,9 @@ def file_source_list(request: HttpRequest) -> HttpResponseBase:
             FetchAttempt.objects.select_related("source", "contract", "bill_file")[:ATTEMPTS_SHOWN],
             title=_("The last tries"),
         ),
-        _ended_table(),
     ]
+    if (ended := _ended_table()).rows:
+        tables.append(ended)
     tables[0].empty = _("There is no source in force. Bills are uploaded by hand.")
     tables[0].note = _(
         "Times are those of the day after the channel day. Past the deadline a day is tried once an hour."
@@ -217,7 +218,7 @@ def _ended_table() -> Table:
         for source in ended.order_by("contract__code", "name")
     ]
     columns = [Column(_("Channel")), Column(_("Source")), Column(_("Address")), Column(_("Ended"))]
-    return Table(columns, rows, title=_("Ended sources"), empty=_("There are none."))
+    return Table(columns, rows, title=_("Ended sources"))
 
 
 # --- one source -----------------------------------------------------------------------------------------------------
@@ -294,7 +295,7 @@ def _facts(source: FileSource) -> list[tuple[Any, Cell]]:
         *([] if source.kind == SourceKind.FOLDER else [(_("Secret"), cells.text(secret))]),
         (_("First channel day"), cells.date(source.first_day)),
         (_("First try"), cells.text(source.first_try.strftime("%H:%M"))),
-        (_("Every (minutes)"), cells.count(source.every_minutes)),
+        (_("Every (minutes)"), cells.text(source.every_minutes)),
         (_("Deadline"), cells.text(source.deadline.strftime("%H:%M"))),
         (_("Empty day from"), cells.text(source.empty_after.strftime("%H:%M") if source.empty_after else "–")),
         (_("Version"), cells.number(source.version)),

@@ -91,6 +91,7 @@
 
   document.querySelector(".w-days [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
   document.addEventListener("DOMContentLoaded", () => {
-    if (!window.location.hash && document.activeElement === document.body) focusRow(rows()[0]);
+    // Where one begins with the keyboard; the page itself stays at its head.
+    if (!window.location.hash && document.activeElement === document.body) rows()[0]?.focus({ preventScroll: true });
   });
 })();

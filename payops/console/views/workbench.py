@@ -443,7 +443,7 @@ def _case_note(case: Discrepancy, today: dt.date) -> str:
     if not case.is_open:
         return str(case.get_state_display())
     age = max(0, (today - case.business_date).days)
-    words = [owner, _("%d days") % age]
+    words = [owner, f"T+{age}"]
     if case.escalated_at:
         words.append(_("escalated"))
     return " · ".join(words)

@@ -221,7 +221,13 @@ def test_trial_balance_command_prints_a_table(two_days: Book) -> None:
 
 
 def test_verify_command_counts_what_it_recomputed(two_days: Book) -> None:
-    assert json.loads(output_of("verify_ledger", "--json")) == {"days": 1, "entries": 4, "problems": [], "ok": True}
+    assert json.loads(output_of("verify_ledger", "--json")) == {
+        "days": 1,
+        "entries": 4,
+        "archived": [],
+        "problems": [],
+        "ok": True,
+    }
 
 
 def test_verify_command_fails_when_a_balance_does_not_fit(two_days: Book) -> None:

@@ -164,15 +164,15 @@ def _candidates(asked: Sequence[OpenItem]) -> dict[Bucket, list[OpenItem]]:
 def _faces(items: Iterable[OpenItem]) -> dict[int, Face]:
     listed = list({item.pk: item for item in items}.values())
     own = Transaction.objects.filter(id__in=[i.transaction_id for i in listed if i.side == ItemSide.OWN])
-    payers = dict(own.values_list("pk", "payer"))
-    orders = dict(own.values_list("pk", "merchant_order_no"))
+    ours = {pk: (order_no, payer) for pk, order_no, payer in own.values_list("pk", "merchant_order_no", "payer")}
     lines = BillLine.objects.filter(id__in=[i.bill_line_id for i in listed if i.side == ItemSide.CHANNEL])
     line_payers = dict(lines.values_list("pk", "payer_masked"))
     faces = {}
     for item in listed:
         seen = (item.evidence.get("own") if item.side == ItemSide.OWN else item.evidence.get("channel")) or {}
         if item.side == ItemSide.OWN:
-            numbers, payer = {orders.get(item.transaction_id), item.match_key}, payers.get(item.transaction_id)
+            order_no, payer = ours.get(item.transaction_id, ("", ""))
+            numbers = {order_no, item.match_key}
         else:
             numbers = {seen.get("merchant_order_no"), item.match_key}
             payer = line_payers.get(item.bill_line_id)

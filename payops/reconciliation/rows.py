@@ -14,6 +14,11 @@ REVERSE_KINDS = (Kind.REFUND, Kind.VOID)
 BILL_REVERSAL = 4
 
 
+def sign_of(kind: int) -> int:
+    """+1 brings money, −1 takes it back."""
+    return -1 if kind in REVERSE_KINDS else 1
+
+
 @dataclass(frozen=True, slots=True)
 class OwnRow:
     """A transaction of ours. `value` is what it put on channel pending clearing: ±amount, 0 while it does not count."""
@@ -40,7 +45,7 @@ class OwnRow:
     @property
     def sign(self) -> int:
         """+1 brings money, −1 takes it back."""
-        return -1 if self.kind in REVERSE_KINDS else 1
+        return sign_of(self.kind)
 
     @property
     def value(self) -> int:
@@ -86,7 +91,7 @@ class LineRow:
     @property
     def sign(self) -> int:
         """+1 brings money, −1 takes it back."""
-        return -1 if self.kind in REVERSE_KINDS else 1
+        return sign_of(self.kind)
 
     @property
     def discount(self) -> int:

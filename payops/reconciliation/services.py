@@ -9,11 +9,10 @@ A run keeps, as JSON beside its result rows:
 """
 
 from collections import defaultdict
-from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Max, Sum
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -32,13 +31,13 @@ from payops.discrepancies.choices import ActionKind
 from payops.discrepancies.models import CaseAction, Discrepancy
 from payops.merchants.models import Merchant
 from payops.orders.models import Transaction
-from payops.orders.selectors import own_strays, own_window
-from payops.reconciliation import sql
+from payops.orders.selectors import own_window
 from payops.reconciliation.apply import apply
 from payops.reconciliation.booking import book
 from payops.reconciliation.choices import ItemSide, ItemState, ResultKind, RunState
 from payops.reconciliation.classify import Judge, Outcome, PoolItem, Surroundings
 from payops.reconciliation.funds import receipt_due_set
+from payops.reconciliation.join import Joined, join
 from payops.reconciliation.matching.claims import remainders
 from payops.reconciliation.matching.rules import group_by_of, under_rule
 from payops.reconciliation.models import OpenItem, ReconResult, ReconRun
@@ -49,30 +48,6 @@ from payops.reconciliation.windows import doubt_window
 LOCK = "reconciliation.contract"
 LOOK_BACK_DAYS = 400
 KEY_STEP = 2000
-
-
-@dataclass(slots=True)
-class Joined:
-    """What the join gave: the sums of what matched, and the ids of everything else."""
-
-    pairs: list[tuple[int, int]] = field(default_factory=list)
-    own_ids: list[int] = field(default_factory=list)
-    line_ids: list[int] = field(default_factory=list)
-    own_count: int = 0
-    line_count: int = 0
-    matched: int = 0
-    matched_amount: int = 0
-    joined_rows: tuple[int, int] = (0, 0)
-    own_amount: int = 0
-    settled: int = 0
-    fee: int = 0
-    discounts: dict[int, int] = field(default_factory=lambda: defaultdict(int))
-    by_kind: dict[int, dict[str, int]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(int)))
-
-    @property
-    def has_repeats(self) -> bool:
-        """A key that is twice on one side makes the join return more rows than the other side has."""
-        return self.joined_rows != (self.own_count, self.line_count)
 
 
 def mark_resolved(case: Discrepancy, action: CaseAction) -> None:
@@ -105,9 +80,8 @@ def run_reconcile(
     bill_file = _inputs(contract, day, batch)
     before = load_before(contract, day, batch)
     run = _run_row(contract, day, batch, bill_file, job)
-    lo, hi = line_range(bill_file)
-    skips = settled_rows(before, contract, day, (lo, hi))
-    joined, repeated_own, repeated_lines = _join(contract, day, (lo, hi), skips)
+    skips = settled_rows(before, contract, day, line_range(bill_file))
+    joined, repeated_own, repeated_lines = join(contract, day, bill_file, skips)
     outcome = _judge(run, before, skips, joined, repeated_own, repeated_lines)
     apply(run, before, outcome)
     discounts = _discounts(joined, outcome, skips.discounts)
@@ -144,131 +118,6 @@ def _run_row(contract: ChannelContract, day: date, batch: int, bill_file: BillFi
     return ReconRun.objects.create(
         contract=contract, channel_date=day, batch=batch, run_no=number, file=bill_file, job=job
     )
-
-
-# --- the join ---------------------------------------------------------------------------------------------------------
-
-
-def _join(
-    contract: ChannelContract, day: date, lines: tuple[int, int], skips: Skips
-) -> tuple[Joined, list[int], list[int]]:
-    """Join once; only where the counts show a key twice on a side are the repeats found and the join made again.
-
-    Repeated rows beyond the first of their key are returned apart: they are duplicates.
-    """
-    own_lo, own_hi = own_window(day)
-    params = {
-        "own_lo": own_lo,
-        "own_hi": own_hi,
-        "own_far": own_strays(day, contract.pk),
-        "contract": contract.pk,
-        "day": day,
-        "line_lo": lines[0],
-        "line_hi": lines[1],
-        "netted": contract.cost_mode == CostMode.NETTED,
-        "check_fee": contract.cost_package_id is not None,
-        "tolerance": contract.fee_tolerance,
-        "skip_own": list(skips.own),
-        "skip_line": list(skips.lines),
-    }
-    frozen = _plain_sums(params, skips)
-    joined = _compare(params)
-    repeated_own: list[int] = []
-    repeated_lines: list[int] = []
-    if joined.has_repeats:
-        repeated_own = _repeats(sql.own_set(params["skip_own"], params["own_far"]), params)
-        repeated_lines = _repeats(sql.line_set(params["skip_line"]), params)
-        params["skip_own"] += repeated_own
-        params["skip_line"] += repeated_lines
-        repeats = _plain_sums(params, Skips(repeated_own, repeated_lines))
-        joined = _compare(params)
-        _add(joined, repeats)
-    _add(joined, frozen)
-    return joined, repeated_own, repeated_lines
-
-
-def _compare(params: dict[str, Any]) -> Joined:
-    joined = Joined()
-    with connection.cursor() as cursor:
-        # The whole result is small; what is large is hashed and summed inside, for which the default memory is too
-        # little. A partition loaded just now has no statistics, without which the planner would sort both sides, or
-        # look every row up by itself.
-        cursor.execute("SET LOCAL work_mem = '256MB'")
-        cursor.execute("SET LOCAL enable_mergejoin = off")
-        cursor.execute("SET LOCAL enable_nestloop = off")
-        cursor.execute(sql.compare(params["skip_own"], params["own_far"], params["skip_line"]), params)
-        for part, *figures in cursor.fetchall():
-            _TAKE[part](joined, *figures)
-        cursor.execute("RESET work_mem")
-        cursor.execute("RESET enable_mergejoin")
-        cursor.execute("RESET enable_nestloop")
-    return joined
-
-
-def _take_own(joined: Joined, kind: int, count: int, amount: int, *_rest: Any) -> None:
-    joined.own_count += count
-    joined.own_amount += amount
-    joined.by_kind[kind]["own_count"] += count
-    joined.by_kind[kind]["own_amount"] += amount
-
-
-def _take_lines(joined: Joined, kind: int, count: int, gross: int, settled: int, fee: int, *_rest: Any) -> None:
-    joined.line_count += count
-    joined.settled += settled
-    joined.fee += fee
-    joined.by_kind[kind]["channel_count"] += count
-    joined.by_kind[kind]["channel_amount"] += gross
-    joined.by_kind[kind]["channel_fee"] += fee
-
-
-def _take_pairs(
-    joined: Joined, own_rows: int, line_rows: int, matched: int, amount: int, _fee: int, differing: list | None
-) -> None:
-    joined.joined_rows = (own_rows, line_rows)
-    joined.matched, joined.matched_amount = matched, amount
-    for own_id, line_id in differing or []:
-        if own_id is None:
-            joined.line_ids.append(line_id)
-        elif line_id is None:
-            joined.own_ids.append(own_id)
-        else:
-            joined.pairs.append((own_id, line_id))
-
-
-def _take_discount(joined: Joined, merchant_id: int, _count: int, discount: int, *_rest: Any) -> None:
-    joined.discounts[merchant_id] += discount
-
-
-_TAKE = {"own": _take_own, "line": _take_lines, "pairs": _take_pairs, "discount": _take_discount}
-
-
-def _repeats(rows: str, params: dict[str, Any]) -> list[int]:
-    with connection.cursor() as cursor:
-        cursor.execute(sql.REPEATED.format(rows=rows), params)
-        return [pk for _key, _kind, ids in cursor.fetchall() for pk in ids[1:]]
-
-
-def _plain_sums(params: dict[str, Any], skips: Skips) -> Joined:
-    """Rows kept out of the join still belong to the day's totals."""
-    alone = Joined()
-    for row in own_rows_of(skips.own).values():
-        if row.own_date == params["day"]:
-            _take_own(alone, row.kind, 1, row.value)
-    contract = ChannelContract.objects.get(pk=params["contract"])
-    for line in line_rows_of(skips.lines, contract).values():
-        _take_lines(alone, line.kind, 1, line.sign * line.amount, line.settled, line.fee)
-    return alone
-
-
-def _add(joined: Joined, other: Joined) -> None:
-    joined.own_count += other.own_count
-    joined.line_count += other.line_count
-    joined.own_amount += other.own_amount
-    joined.settled += other.settled
-    joined.fee += other.fee
-    for kind, totals in other.by_kind.items():
-        for name, amount in totals.items():
-            joined.by_kind[kind][name] += amount
 
 
 # --- judging ----------------------------------------------------------------------------------------------------------

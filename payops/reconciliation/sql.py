@@ -45,29 +45,50 @@ MATCHED = """
         ), FALSE)
 """
 
-# One statement, so that totals and pairs are of one moment; each part alone is what can be spread over processes:
-# a scan summed by a plain column, a join with one row of sums. Grouping the join itself would sort or ship every pair.
+# One statement, so that totals and pairs are of one moment, and one row: a join with one row of sums is spread over
+# processes, while grouping it would sort or ship every pair. What matched is not said but follows: everything less what
+# differs, so the costly comparison is made once a pair. Discounts by merchant are added up afterwards, from two lists.
 COMPARE = """
-SELECT 'own', kind::bigint, count(*), COALESCE(sum({sign_o} * amount) FILTER (WHERE counts), 0)::bigint,
-       0::bigint, 0::bigint, NULL::bigint[]
+SELECT own.own_count, sums.*, (
+    SELECT array_agg(ARRAY[merchant_id, discount]) FROM (
+        SELECT merchant_id, sum(discount)::bigint AS discount
+          FROM unnest(sums.merchants, sums.discounts) AS d (merchant_id, discount) GROUP BY merchant_id) AS by_merchant)
+       AS merchant_discounts
+  FROM (SELECT count(*) AS own_count FROM ({own}) AS o) AS own, (
+    SELECT count(*) AS pairs, count(own_id) AS own_rows, count(line_id) AS line_rows,
+           count(*) FILTER (WHERE silent AND line_id IS NULL) AS silent_rows,
+           {own_sums}, count(*) FILTER (WHERE own_kind > 3) AS own_others,
+           {line_sums}, count(*) FILTER (WHERE line_kind > 3) AS line_others,
+           array_agg(ARRAY[own_id, line_id, CASE WHEN counts THEN {sign_own} * own_amount ELSE 0 END])
+               FILTER (WHERE NOT matched AND NOT (line_id IS NULL AND silent)) AS differing,
+           array_agg(merchant_id) FILTER (WHERE discount <> 0 AND matched) AS merchants,
+           array_agg(discount) FILTER (WHERE discount <> 0 AND matched) AS discounts
+      FROM (
+        SELECT o.id AS own_id, o.kind AS own_kind, o.amount AS own_amount, o.counts, o.silent, o.merchant_id,
+               l.id AS line_id, l.kind AS line_kind, l.amount AS line_amount, l.settled_amount, l.fee,
+               {discount} AS discount, {matched} AS matched
+          FROM ({own}) AS o FULL JOIN ({line}) AS l ON o.match_key = l.match_key AND o.kind = l.kind
+      ) AS paired
+  ) AS sums
+"""
+SUMMED_KINDS = (1, 2, 3)
+"""Payments, refunds and voids are summed beside the join; other kinds, where there are any, by `BY_KIND`."""
+OWN_SUMS = """
+    count(*) FILTER (WHERE own_kind = {kind}) AS own_count_{kind},
+    COALESCE(sum(own_amount) FILTER (WHERE own_kind = {kind} AND counts), 0)::bigint AS own_amount_{kind}"""
+LINE_SUMS = """
+    count(*) FILTER (WHERE line_kind = {kind}) AS line_count_{kind},
+    COALESCE(sum(line_amount) FILTER (WHERE line_kind = {kind}), 0)::bigint AS line_amount_{kind},
+    COALESCE(sum(settled_amount) FILTER (WHERE line_kind = {kind}), 0)::bigint AS settled_{kind},
+    COALESCE(sum(fee) FILTER (WHERE line_kind = {kind}), 0)::bigint AS fee_{kind}"""
+
+BY_KIND = """
+SELECT 'own', kind::bigint, count(*), COALESCE(sum(amount) FILTER (WHERE counts), 0)::bigint, 0::bigint, 0::bigint
   FROM ({own}) AS o GROUP BY kind
 UNION ALL
-SELECT 'line', kind, count(*), COALESCE(sum({sign_l} * amount), 0)::bigint, COALESCE(sum(settled_amount), 0)::bigint,
-       COALESCE(sum(fee), 0)::bigint, NULL
+SELECT 'line', kind, count(*), COALESCE(sum(amount), 0)::bigint, COALESCE(sum(settled_amount), 0)::bigint,
+       COALESCE(sum(fee), 0)::bigint
   FROM ({line}) AS l GROUP BY kind
-UNION ALL
-SELECT 'pairs', count(own_id), count(line_id), count(*) FILTER (WHERE matched),
-       COALESCE(sum(own_value) FILTER (WHERE matched), 0)::bigint, 0,
-       array_agg(ARRAY[own_id, line_id]) FILTER (WHERE NOT matched AND NOT (line_id IS NULL AND silent))
-  FROM (
-    SELECT o.id AS own_id, l.id AS line_id, o.silent, {sign_o} * o.amount AS own_value, {matched} AS matched
-      FROM ({own}) AS o FULL JOIN ({line}) AS l ON o.match_key = l.match_key AND o.kind = l.kind
-  ) AS paired
-UNION ALL
-SELECT 'discount', o.merchant_id, 0, sum({discount})::bigint, 0, 0, NULL
-  FROM ({own}) AS o JOIN ({line}) AS l ON o.match_key = l.match_key AND o.kind = l.kind
- WHERE {discount} <> 0 AND {matched}
- GROUP BY o.merchant_id
 """
 
 REPEATED = """
@@ -94,13 +115,18 @@ def line_set(skip: list[int]) -> str:
 
 def compare(skip_own: list[int], own_far: list[int], skip_line: list[int]) -> str:
     """The one pass over both sides; see COMPARE for what comes back."""
-    sign_o, sign_l = SIGN.format(kind="o.kind"), SIGN.format(kind="l.kind")
-    discount = DISCOUNT.format(sign=sign_l)
+    discount = DISCOUNT.format(sign=SIGN.format(kind="l.kind"))
     return COMPARE.format(
         own=own_set(skip_own, own_far),
         line=line_set(skip_line),
-        sign_o=sign_o,
-        sign_l=sign_l,
+        sign_own=SIGN.format(kind="own_kind"),
+        own_sums=",".join(OWN_SUMS.format(kind=kind) for kind in SUMMED_KINDS),
+        line_sums=",".join(LINE_SUMS.format(kind=kind) for kind in SUMMED_KINDS),
         discount=discount,
-        matched=MATCHED.format(discount=discount, sign=sign_l),
+        matched=MATCHED.format(discount=discount, sign=SIGN.format(kind="l.kind")),
     )
+
+
+def by_kind(skip_own: list[int], own_far: list[int], skip_line: list[int]) -> str:
+    """Counts and unsigned sums of both sides by kind."""
+    return BY_KIND.format(own=own_set(skip_own, own_far), line=line_set(skip_line))

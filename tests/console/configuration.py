@@ -6,8 +6,8 @@ from payops.accounts import services
 from payops.accounts.choices import Event
 from payops.accounts.models import Account, Deduction, Freeze
 from payops.accounts.selectors import open_day
-from payops.channels.bills.selectors import line_range
 from payops.approvals.services import request_approve
+from payops.channels.bills.selectors import line_range
 from payops.channels.mapping.approval import mapping_propose
 from payops.channels.models import BankAccount, BillLine, FormatMapping
 from payops.identity.models import User
@@ -69,19 +69,6 @@ def deduction(amount: int = 10**9) -> Deduction:
 __all__ = ["customer_frozen", "deduction", "freeze", "settlement"]
 
 
-def mapping() -> FormatMapping:
-    """A mapped format of two people."""
-    from tests.channels.test_generic import SPEC
-
-    alice, bob = (User.objects.get(username=name) for name in ("alice", "bob"))
-    sample = {"name": "sample.csv", "sha256": "0" * 64, "lines": 2, "bad": 0, "proven": True, "refused": ""}
-    proposal = mapping_propose(
-        code="newpay", name="New Pay", spec=SPEC, sample=sample, reason="New channel.", maker=alice
-    )
-    request_approve(request_id=proposal.pk, checker=bob)
-    return FormatMapping.objects.get(approval=proposal)
-
-
 def bank_rule() -> BankRule:
     """Interest on the reserve account."""
     return BankRule.objects.create(
@@ -94,6 +81,19 @@ def bank_rule() -> BankRule:
         made_by="alice",
         approval_id=1,
     )
+
+
+def mapping() -> FormatMapping:
+    """A mapped format of two people."""
+    from tests.channels.test_generic import SPEC
+
+    alice, bob = (User.objects.get(username=name) for name in ("alice", "bob"))
+    sample = {"name": "sample.csv", "sha256": "0" * 64, "lines": 2, "bad": 0, "proven": True, "refused": ""}
+    proposal = mapping_propose(
+        code="newpay", name="New Pay", spec=SPEC, sample=sample, reason="New channel.", maker=alice
+    )
+    request_approve(request_id=proposal.pk, checker=bob)
+    return FormatMapping.objects.get(approval=proposal)
 
 
 def match_group() -> MatchGroup:

@@ -133,7 +133,12 @@ def bill_file_difference(request: HttpRequest, bill_file_id: int) -> HttpRespons
     file = file_or_404(bill_file_id)
     old = _compared(request, file)
     if old is None:
-        raise PayopsError("bill.nothing_to_compare", _("No other version of this day has lines to compare with."))
+        nothing = {
+            "parent_title": file.original_name,
+            "parent_url": link("bill_file", file.pk),
+            "lead": _("No other version of this day has lines to compare with."),
+        }
+        return page(request, "console/bill_difference.html", nothing, title=_("Compare versions"))
     change = request.GET.get("change", "")
     change = change if change in CHANGES else ""
     if request.GET.get("export") == "csv":

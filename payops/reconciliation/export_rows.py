@@ -156,8 +156,8 @@ def _own_by_key(run: ReconRun, keys: list[str]) -> dict[tuple[str, int], Transac
 def comparison_header() -> list[str]:
     """A difference in both runs."""
     side = [_("Result"), _("Own amount"), _("Channel amount"), _("Difference")]
-    before = [f"{_('Before')}: {name}" for name in side]
-    return [_("Change"), _("Matching key"), *before, *(f"{_('Now')}: {name}" for name in side)]
+    before, now = ([time % name for name in side] for time in (_("Before: %s"), _("Now: %s")))
+    return [_("Change"), _("Matching key"), *before, *now]
 
 
 def comparison_rows(now: ReconRun, before: ReconRun, change: str) -> tuple[Rows, int]:

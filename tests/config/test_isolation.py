@@ -28,7 +28,7 @@ def test_the_calendar_is_seeded():
 
 @pytest.mark.django_db(transaction=True)
 def test_a_flush_keeps_the_calendar():
-    call_command("flush", interactive=False, verbosity=0)
+    call_command("flush", interactive=False, reset_sequences=False, verbosity=0)
     assert is_working_day(dt.date(2026, 11, 20))
 
 

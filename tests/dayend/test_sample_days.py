@@ -95,7 +95,8 @@ def test_a_second_opinion_finds_what_the_answers_say_and_nothing_else(
 
 def test_every_kind_of_difference_is_planted(answers: dict[str, Any]) -> None:
     kinds = {result["kind"] for planted in answers["differences"] for result in planted["results"]}
-    assert kinds == set(ResultKind.values) - {"matched"}
+    # Groups need a rule of the contract or two people, which the sample days do not have.
+    assert kinds == set(ResultKind.values) - {"matched", "split", "lump", "by_hand"}
     assert {planted["case_kind"] for planted in answers["differences"]} - {""} <= set(CaseKind.values)
     assert len({planted["name"] for planted in answers["differences"]}) == len(PLANTINGS)
 

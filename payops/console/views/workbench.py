@@ -184,7 +184,7 @@ def _day(place: Place, day: TimelineDay) -> dict[str, Any]:
     if number:
         words.append(_("%d open") % number)
     if day.receipt is not None:
-        words.append(f"{_('Receipt')}: {day.receipt.get_state_display()}")
+        words.append(_("Receipt: %s") % day.receipt.get_state_display())
     return {
         "url": place.url(day=day.day, kind="", hands=place.hands),
         "label": f"{day.day:%d}",
@@ -239,7 +239,8 @@ def _facts(place: Place, here: TimelineDay) -> list[tuple[Any, Cell]]:
     else:
         note = f"{file.original_name} v{file.version}"
         shown = cells.state(file, url=link("bill_file", file.pk))
-        proven = "" if file.proven else f" · {_('Unproven')}"
+        unproven = _("Unproven")
+        proven = "" if file.proven else f" · {unproven}"
         facts.append((_("Bill file"), Cell(shown.text, shown.url, tone=shown.tone, note=f"{note}{proven}")))
     if receipt is None:
         facts.append((_("Receipt"), cells.text("–")))

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import IO, Any, Final
 
-from django.db import DatabaseError, IntegrityError, connection, connections, transaction
+from django.db import IntegrityError, connection, connections, transaction
 from django.utils import timezone
 
 from payops.accounts import sql
@@ -158,7 +158,7 @@ def _no_garbage_collection() -> Iterator[None]:
 
 @contextmanager
 def _behind() -> Iterator[ThreadPoolExecutor]:
-    """A thread that works on this thread's connection, in its transaction; only one of both uses it at a time."""
+    """A thread that works on this thread's connection, in its transaction; never both at a time."""
     mine = connections["default"]
 
     def lend() -> None:
@@ -195,26 +195,30 @@ class _Batch:
         """Both passes."""
         self._hold_day()
         self.modes = modes_on(self.day)
-        first = self._prepare(list(islice(postings, self.chunk_size)))
-        second = list(islice(postings, self.chunk_size))
-        if not second:
-            return self._write_all([self._take(*first)])
+        prepared = self._prepare(self._pull(postings))
+        following = self._pull(postings)
+        if not following:
+            return self._write_all([self._take(*prepared)])
         with tempfile.TemporaryFile() as spool, _behind() as behind:
-            taking = behind.submit(self._take, *first)
-            del first
-            while second:
-                try:
-                    prepared = self._prepare(second)
-                except DatabaseError:
-                    # What failed behind took the transaction with it: its error is the reason, and worth a retry.
-                    taking.result()
-                    raise
-                marshal.dump(taking.result(), spool)
+            while following:
                 taking = behind.submit(self._take, *prepared)
-                second = list(islice(postings, self.chunk_size))
-            marshal.dump(taking.result(), spool)
+                prepared = self._prepare(following)
+                marshal.dump(taking.result(), spool)
+                following = self._pull(postings)
+            marshal.dump(self._take(*prepared), spool)
             spool.seek(0)
             return self._write_all(_read(spool))
+
+    def _pull(self, postings: Iterator[Posting]) -> list[Posting]:
+        """The next chunk, and the rules it is booked by.
+
+        The caller's stream may read the database as well, so this never runs while a chunk is being taken behind.
+        """
+        chunk = list(islice(postings, self.chunk_size))
+        for event in {posting.event for posting in chunk} - self.rules.keys():
+            # Read anew once per batch: another process may have entered a version since this one cached it.
+            self.rules[event] = rule_for(int(event), self.day, fresh=True)
+        return chunk
 
     def _hold_day(self) -> None:
         xact_lock(DAY_LOCK, day_code(self.day), shared=True)
@@ -225,11 +229,14 @@ class _Batch:
     # --- first pass: keys, vouchers, and which accounts ---
 
     def _prepare(self, postings: list[Posting]) -> tuple[list[_Wanted], list[int]]:
-        """What the postings come to, and their events; those of only zero lines are left out."""
+        """What the postings come to, and their events; those of only zero lines are left out.
+
+        Asks the database nothing: the connection is in use behind.
+        """
         prepared: list[_Wanted] = []
         events: list[int] = []
         for posting in postings:
-            rule = self.rules.get(posting.event) or self._rule(posting.event)
+            rule = self.rules[posting.event]
             amounts = rule.amounts(posting.amounts)
             if not any(amounts):
                 self.empty += 1
@@ -242,11 +249,6 @@ class _Batch:
             prepared.append((combo, posting.source_id, posting.memo, amounts))
             events.append(rule.event)
         return prepared, events
-
-    def _rule(self, event: int) -> CompiledRule:
-        # Read anew once per batch: another process may have entered a version since this one cached it.
-        rule = self.rules[event] = rule_for(int(event), self.day, fresh=True)
-        return rule
 
     def _combo(self, posting: Posting, rule: CompiledRule) -> int:
         owners = posting.owners

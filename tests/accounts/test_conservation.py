@@ -300,9 +300,18 @@ class Worker:
         self.random = random
         self.pid = 0
         self.killed = 0
+        self.error: Exception | None = None
 
     def run(self) -> None:
-        """Until every posting of the list is booked."""
+        """Until every posting of the list is booked, or something happens that no killed connection explains."""
+        try:
+            self._work()
+        except Exception as error:
+            self.error = error
+        finally:
+            connection.close()
+
+    def _work(self) -> None:
         todo = list(self.postings)
         while todo:
             batch = todo[: self.random.choice([1, 1, 5, 20])]
@@ -317,7 +326,6 @@ class Worker:
                     raise
             else:
                 todo = todo[len(batch) :]
-        connection.close()
 
     def _book(self, batch: list[Posting]) -> None:
         with connection.cursor() as cursor:
@@ -370,6 +378,7 @@ def test_connections_killed_anywhere_lose_nothing_and_book_nothing_twice(committ
     stop.set()
     for helper in helpers:
         helper.join(60)
+    assert [worker.error for worker in workers] == [None] * 3
     assert sum(worker.killed for worker in workers), "nobody was killed"
     Books(MONDAY).check()
     assert_booked_once([posting for worker in workers for posting in worker.postings])

@@ -16,7 +16,7 @@ from payops.reconciliation.matching import claims
 from payops.reconciliation.matching.groups import Grouped
 from payops.reconciliation.models import MatchLink, OpenItem, ReconResult, ReconRun
 from payops.reconciliation.rows import LineRow, OwnRow, own_rows_of
-from payops.reconciliation.state import LIVE, TRACKED, Before, base_of, identity_of, snapshot
+from payops.reconciliation.state import LIVE, Before, base_of, identity_of, item_write, snapshot
 
 BATCH = 1000
 CASE_KINDS = {
@@ -47,7 +47,7 @@ def apply(run: ReconRun, before: Before, outcome: Outcome) -> Applied:
     _orders(run, outcome)
     placed, fresh = _sort_out(run, before, outcome)
     _withdraw(before, kept={item.pk for _difference, item in placed})
-    claims.clear_by_hand(run, before.by_hand)
+    claims.clear_by_hand(run, before)
     _pool(run, before, outcome)
     _insert(placed, fresh)
     found = claims.end_stale(run, outcome.groups)
@@ -89,7 +89,7 @@ def _sort_out(run: ReconRun, before: Before, outcome: Outcome) -> tuple[Placed, 
         base = base_of(identity_of(difference))
         known = before.redo.get(base)
         if known is not None and _is_same(known, difference):
-            _refresh(known, difference, run)
+            _refresh(before, known, difference, run)
             placed.append((difference, known))
         else:
             fresh.append((difference, _item(run, difference, replaces=known or gone.get(base))))
@@ -116,7 +116,7 @@ def _case_open(item: OpenItem) -> bool:
     return item.case is not None and item.case.is_open
 
 
-def _refresh(item: OpenItem, difference: Difference, run: ReconRun) -> None:
+def _refresh(before: Before, item: OpenItem, difference: Difference, run: ReconRun) -> None:
     """An item kept by a re-run: its line may stand in a newer file, its state may have become definite."""
     item.bill_line_id = difference.line.id if difference.line else None
     item.state, item.result = difference.state, difference.result
@@ -126,17 +126,7 @@ def _refresh(item: OpenItem, difference: Difference, run: ReconRun) -> None:
     else:
         item.definite_run_id = item.definite_date = None
     item.cleared_run_id = item.cleared_date = None
-    item.save(
-        update_fields=[
-            "bill_line_id",
-            "state",
-            "result",
-            "definite_run",
-            "definite_date",
-            "cleared_run",
-            "cleared_date",
-        ]
-    )
+    item_write(before, item)
 
 
 def _item(run: ReconRun, difference: Difference, replaces: OpenItem | None) -> OpenItem:
@@ -202,7 +192,7 @@ def _pool(run: ReconRun, before: Before, outcome: Outcome) -> None:
     _cases_of_pool(run, before, changed, grouped)
     # Those that end before those that come back: a row has at most one live item.
     for item in sorted(changed, key=lambda changed_item: changed_item.state in LIVE):
-        item.save(update_fields=[name.removesuffix("_id") if name.endswith("run_id") else name for name in TRACKED])
+        item_write(before, item)
 
 
 def _clear(run: ReconRun, clearing: Clearing) -> None:
@@ -249,7 +239,7 @@ def _withdraw(before: Before, kept: set[int]) -> None:
             continue
         item.state = ItemState.WITHDRAWN
         item.cleared_run_id = item.cleared_date = None
-        item.save(update_fields=["state", "cleared_run", "cleared_date"])
+        item_write(before, item)
         if _case_open(item):
             cases.case_withdraw(case_id=item.case_id, note=_("A new run no longer finds this difference."))
 

@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from django.db.models import Q
+from django.utils.translation import gettext as _
 
 from payops.channels.models import BillLine, ChannelContract
+from payops.core.errors import PayopsError
 from payops.core.ids import day_of
 from payops.discrepancies.choices import CaseState, ReasonCode
 from payops.reconciliation.choices import ItemSide, ItemState, ResultKind
@@ -100,6 +102,24 @@ class Before:
 def snapshot(item: OpenItem) -> tuple:
     """The fields a run may change, to write only what did change."""
     return tuple(getattr(item, name) for name in TRACKED)
+
+
+def item_write(before: Before, item: OpenItem) -> None:
+    """Store what the run changed of an item, if nobody decided about it since the run read it.
+
+    An action approved meanwhile took its difference out of suspense; written over, it would be cleared a second time.
+    Raises PayopsError 'recon.changed_meanwhile' (retry), and nothing of the run is kept.
+    """
+    was = before.stored[item.pk]
+    if snapshot(item) == was:
+        return
+    undecided = OpenItem.objects.filter(pk=item.pk, state=was[TRACKED.index("state")])
+    if not undecided.update(**dict(zip(TRACKED, snapshot(item), strict=True))):
+        raise PayopsError(
+            "recon.changed_meanwhile",
+            _("Somebody decided about %(key)s while the day was being run. Run it again.") % {"key": item.match_key},
+            {"item": item.pk, "retryable": True},
+        )
 
 
 def load_before(contract: ChannelContract, day: date, batch: int) -> Before:

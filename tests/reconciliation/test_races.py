@@ -9,8 +9,13 @@ import pytest
 from django.db import connection
 
 from payops.accounts.models import Voucher
+from payops.approvals.services import request_approve
 from payops.core.errors import PayopsError
 from payops.core.ids import id_range
+from payops.discrepancies.models import Discrepancy
+from payops.discrepancies.services import action_propose
+from payops.identity.models import User
+from payops.reconciliation import services
 from payops.reconciliation.models import OpenItem, ReconRun
 from payops.reconciliation.services import run_reconcile
 from tests.reconciliation.builders import MON, TUE, WED, Town, booked, build_town, found, line, live, pay
@@ -93,3 +98,81 @@ def test_a_killed_run_leaves_nothing_and_the_next_one_does_everything(town: Town
     assert isinstance(result, Exception)
     assert (ReconRun.objects.count(), OpenItem.objects.count(), vouchers.count()) == (0, 0, before)
     assert town.run(MON).run_no == 1
+
+
+class Beside:
+    """Work on another connection, begun in the middle of a run and waited for a moment."""
+
+    def __init__(self, work: Callable[[], object]) -> None:
+        self.work, self.result = work, None
+        self.thread = threading.Thread(target=self._run)
+
+    def _run(self) -> None:
+        try:
+            self.result = self.work()
+        except Exception as error:
+            self.result = error
+        finally:
+            connection.close()
+
+    def begin(self) -> None:
+        self.thread.start()
+        self.thread.join(1.5)
+
+
+@pytest.fixture
+def run_beside(town: Town, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], object]:
+    """Monday is run, and once it has read its items the work is done beside it; what the work came to."""
+
+    def run(work: Callable[[], object]) -> object:
+        beside, real = Beside(work), services.load_before
+
+        def load(*args: object) -> object:
+            before = real(*args)
+            beside.begin()
+            return before
+
+        monkeypatch.setattr(services, "load_before", load)
+        try:
+            run_reconcile(contract=town.contract, day=MON)
+        finally:
+            beside.thread.join(60)
+            monkeypatch.setattr(services, "load_before", real)
+        return beside.result
+
+    return run
+
+
+def proposed_income(alice: User) -> tuple[Discrepancy, int]:
+    """The surplus of R-9 is to be taken to income: its case, and the request."""
+    case = Discrepancy.objects.get(evidence__channel__match_key="R-9")
+    return case, action_propose(case_id=case.pk, kind="income", params={}, user=alice, note="old").approval_id
+
+
+def test_what_is_decided_while_its_day_is_run_again_stays_decided(
+    town: Town, alice: User, bob: User, run_beside: Callable
+) -> None:
+    town.run(MON)
+    case, request = proposed_income(alice)
+    run_beside(lambda: request_approve(request_id=request, checker=bob))
+    case.refresh_from_db()
+    assert (OpenItem.objects.get(match_key="R-9").state, case.state, case.suspense) == ("resolved", "closed", 0)
+    town.run(MON)
+    assert town.surplus == 10_000
+
+
+def test_a_run_that_would_change_what_is_decided_beside_it_is_refused_and_run_again(
+    town: Town, alice: User, bob: User, run_beside: Callable
+) -> None:
+    town.run(MON)
+    case, request = proposed_income(alice)
+    town.bill(MON, line("R-1", MON), line("R-3", MON))
+    with pytest.raises(PayopsError) as refused:
+        run_beside(lambda: request_approve(request_id=request, checker=bob))
+    assert (refused.value.code, refused.value.context["retryable"]) == ("recon.changed_meanwhile", True)
+
+    town.run(MON)
+    case.refresh_from_db()
+    assert (case.state, case.suspense) == ("closed", 0)
+    # The line is gone although its surplus is income already: that is a difference of its own.
+    assert ("R-9", "definite", -700) in live()

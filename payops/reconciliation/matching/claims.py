@@ -22,6 +22,7 @@ from payops.reconciliation.rows import LineRow, OwnRow, line_rows_of, own_rows_o
 if TYPE_CHECKING:
     from payops.reconciliation.classify import Difference
     from payops.reconciliation.matching.groups import Grouped
+    from payops.reconciliation.state import Before
 
 LIVE: Final = (ItemState.IN_DOUBT, ItemState.DEFINITE)
 ROWS_AT_ONCE: Final = 5000
@@ -100,8 +101,11 @@ def _pair_of(group: MatchGroup) -> tuple[OwnRow, LineRow]:
     return own_rows_of([own_id])[own_id], line_rows_of([line_id], group.contract)[line_id]
 
 
-def clear_by_hand(run: ReconRun, found: ByHand) -> None:
+def clear_by_hand(run: ReconRun, before: Before) -> None:
     """Both halves leave suspense by this run's totals, and their cases are done."""
+    from payops.reconciliation.state import item_write
+
+    found = before.by_hand
     partners = _partners({group.pk for _item, group in found.of_day})
     groups = {item.pk: group for item, group in found.of_day}
     for item in found.now:
@@ -111,7 +115,7 @@ def clear_by_hand(run: ReconRun, found: ByHand) -> None:
             item.bill_line_id = line_id
         else:
             item.transaction_id = own_id
-        item.save(update_fields=["state", "cleared_run", "cleared_date", "transaction_id", "bill_line_id"])
+        item_write(before, item)
     ended = [item.case_id for item in found.now if item.case is not None and item.case.is_open]
     cases.cases_auto_clear_many(ended, note=_("Matched by hand."), run_id=run.pk)
 

@@ -18,7 +18,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from payops.accounts import selectors as ledger
-from payops.channels.bills.selectors import accepted_file, line_range
+from payops.channels.bills.selectors import accepted_file_held, line_range
 from payops.channels.choices import CostMode
 from payops.channels.models import BillFile, ChannelContract
 from payops.core.errors import PayopsError
@@ -101,7 +101,7 @@ def _inputs(contract: ChannelContract, day: date, batch: int) -> BillFile:
             % {"day": day},
             {"day": day.isoformat()},
         )
-    bill_file = accepted_file(contract, day, batch)
+    bill_file = accepted_file_held(contract, day, batch)
     if bill_file is None:
         raise PayopsError(
             "recon.no_bill",

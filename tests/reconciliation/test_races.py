@@ -6,10 +6,12 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 from payops.accounts.models import Voucher
 from payops.approvals.services import request_approve
+from payops.channels.bills import services as bills
+from payops.channels.models import BillFile
 from payops.core.errors import PayopsError
 from payops.core.ids import id_range
 from payops.discrepancies.models import Discrepancy
@@ -87,8 +89,6 @@ def test_a_killed_run_leaves_nothing_and_the_next_one_does_everything(town: Town
     before = vouchers.count()
 
     def killed() -> None:
-        from django.db import transaction
-
         with transaction.atomic():
             run_reconcile(contract=town.contract, day=MON)
             with connection.cursor() as cursor:
@@ -176,3 +176,26 @@ def test_a_run_that_would_change_what_is_decided_beside_it_is_refused_and_run_ag
     assert (case.state, case.suspense) == ("closed", 0)
     # The line is gone although its surplus is income already: that is a difference of its own.
     assert ("R-9", "definite", -700) in live()
+
+
+def test_a_version_read_while_the_one_before_it_is_run_waits_for_a_person(town: Town, run_beside: Callable) -> None:
+    before = BillFile.objects.get()
+
+    def decided() -> str:
+        with transaction.atomic():
+            version = BillFile.objects.create(
+                contract=town.contract,
+                channel_date=MON,
+                version=2,
+                original_name="bill.csv",
+                stored_path="bill.csv",
+                sha256="0" * 64,
+                size=1,
+            )
+            bills._decide(version)
+            version.save()
+        return version.state
+
+    assert run_beside(decided) == "held"
+    before.refresh_from_db()
+    assert before.state == "accepted"

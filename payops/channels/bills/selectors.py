@@ -41,6 +41,15 @@ def accepted_file(
     ).first()
 
 
+def accepted_file_held(contract: ChannelContract, day: dt.date, batch: int = 1) -> BillFile | None:
+    """The accepted bill, which no other version replaces before the caller's transaction ends."""
+    while (bill_file := accepted_file(contract, day, batch)) is not None:
+        held = BillFile.objects.select_for_update(no_key=True).filter(pk=bill_file.pk, state=FileState.ACCEPTED)
+        if held.exists():
+            return bill_file
+    return None
+
+
 def line_range(bill_file: BillFile) -> tuple[int, int]:
     """Half-open range of the ids of a file's lines; empty for a file without lines."""
     if bill_file.day_file_no is None:

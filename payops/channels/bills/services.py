@@ -412,6 +412,12 @@ def _sum(kinds: dict[str, KindSums]) -> KindSums:
 
 
 def _decide(bill_file: BillFile) -> None:
+    previous = _accepted(bill_file)
+    if previous is not None and previous.version > bill_file.version:
+        # Its reading was late or begun again; what the channel said last counts.
+        bill_file.state = FileState.SUPERSEDED
+        bill_file.decided_at = timezone.now()
+        return
     if bill_file.bad_lines:
         first = bill_file.bad_lines[0]
         bill_file.state = FileState.HELD
@@ -421,7 +427,6 @@ def _decide(bill_file: BillFile) -> None:
             "Send a corrected file, or propose to accept it without them."
         ) % {"count": len(bill_file.bad_lines), "row": first["line_no"], "reason": first["message"]}
         return
-    previous = _accepted(bill_file)
     if previous is not None and any(check(previous) for check in _take_over_checks):
         bill_file.state = FileState.HELD
         bill_file.error_code = "bill.needs_take_over"

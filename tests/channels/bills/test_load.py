@@ -180,6 +180,14 @@ def test_a_corrected_file_replaces_a_held_one(unionpay):
     assert caught.value.code == "bill.newer_accepted"
 
 
+def test_an_older_version_that_is_read_late_does_not_replace_a_newer_one(wechat):
+    old = bill_receive(contract=wechat, channel_date=DAY, stream=WECHAT)
+    new = bill_receive(contract=wechat, channel_date=DAY, stream=reissued(), name="again.csv")
+    assert bill_parse(new.pk).state == "accepted"
+    assert bill_parse(old.pk).state == "superseded"
+    assert accepted_file(wechat, DAY) == new
+
+
 # --- rejected ---
 
 

@@ -18,6 +18,7 @@ from payops.channels.choices import (
 )
 from payops.channels.fetch.models import EmptyDay, FetchAttempt, FileSource
 from payops.channels.mapping.models import FormatMapping
+from payops.core.key_digest import KeyDigest, KeyField
 from payops.core.partitions import DayPartitionedModel
 from payops.core.sql import NO_TRUNCATE
 from payops.fees.models import FeePackage
@@ -194,7 +195,7 @@ class BillLine(DayPartitionedModel):
 
     contract_id = models.IntegerField()
     kind = models.PositiveSmallIntegerField(_("kind"))
-    match_key = models.CharField(_("matching key"), max_length=64)
+    match_key = KeyField(_("matching key"), max_length=64)
     trade_no = models.CharField(_("channel trade number"), max_length=64)
     order_no = models.CharField(_("order number"), max_length=64, null=True)  # noqa: DJ001
     request_no = models.CharField(_("refund request number"), max_length=64, null=True)  # noqa: DJ001
@@ -217,7 +218,7 @@ class BillLine(DayPartitionedModel):
         ordering = ["id"]
         verbose_name = _("bill line")
         verbose_name_plural = _("bill lines")
-        indexes = [models.Index(fields=["match_key"], name="bill_line_key_idx")]
+        indexes = [models.Index(KeyDigest("match_key"), name="bill_line_digest_idx")]
 
     def __str__(self) -> str:
         return str(self.pk)

@@ -229,17 +229,19 @@ class AlipayReader(AlipayListReader, DivisibleReader):
         return Batch(
             numbers, kinds, match_key, trade, cells["order_no"], request, original, [b"SUCCESS"] * rows, amounts,
             settled, fees, [b""] * rows, [b"CNY"] * rows, list(map(times.__getitem__, cells["finished"])), payer,
-            keys, lambda i: self._extra(columns, i),
+            keys, lambda i: self._extra(columns, i), self.no_backslash,
         )  # fmt: skip
 
     def _check_numbers(
         self, numbers: Sequence[int], trade: Sequence[bytes], order: Sequence[bytes], request: Sequence[bytes]
     ) -> None:
-        if b"E" in b"".join(trade):
+        try:
+            require_digits(trade, AlipayReader.name_of("trade_no"), 10, 32)
+        except IrregularError:
             for number, cell in zip(numbers, trade, strict=True):
                 if DAMAGED_NUMBER.fullmatch(cell):
-                    raise damaged_number(number, number + self.header_lines, cell)
-        require_digits(trade, AlipayReader.name_of("trade_no"), 10, 32)
+                    raise damaged_number(number, number + self.header_lines, cell) from None
+            raise
         require_keys(order, AlipayReader.name_of("order_no"))
         require_keys(request, AlipayReader.name_of("request_no"), optional=True)
 

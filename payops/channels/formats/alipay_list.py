@@ -50,6 +50,7 @@ class AlipayListReader(Reader):
         self._width = 0
         self._repair: re.Pattern[bytes] | None = None
         self._next = 1
+        self.no_backslash = False
         self._footer = b""
         lines = self.lines()
         try:
@@ -185,6 +186,7 @@ class AlipayListReader(Reader):
         """Row numbers and columns of a block, at most one table."""
         if not block:
             return
+        self.no_backslash = b"\\" not in block
         start = self._next
         ending = b"\r\n" if block.endswith(b"\r\n") else b"\n"
         grid = self._grid(block, ending)

@@ -247,6 +247,8 @@ class Batch:
     payer: Sequence[bytes]
     key: list[bytes]
     extra_of: Callable[[int], dict[str, str] | None]
+    no_backslash: bool = False
+    """The bytes the rows come from hold none, so no cell has to be looked through for one."""
 
 
 class Format(Protocol):
@@ -358,17 +360,18 @@ class Reader:
 
     @staticmethod
     def _copy_text(batch: Batch, hashes: Sequence[int], prefix_id: int, contract: bytes) -> bytes:
+        safe = batch.no_backslash
         columns = (
             ids(prefix_id, batch.numbers),
             shared(batch, contract),
-            escaped(batch.match_key, nullable=False),
-            escaped(batch.trade_no, nullable=False),
-            escaped(batch.order_no, nullable=True),
-            escaped(batch.request_no, nullable=True),
-            escaped(batch.original_trade_no, nullable=True),
+            escaped(batch.match_key, nullable=False, safe=safe),
+            escaped(batch.trade_no, nullable=False, safe=safe),
+            escaped(batch.order_no, nullable=True, safe=safe),
+            escaped(batch.request_no, nullable=True, safe=safe),
+            escaped(batch.original_trade_no, nullable=True, safe=safe),
             map(FIGURES, zip(batch.amount, batch.settled, batch.fee, hashes, strict=True)),
             batch.occurred_at,
-            escaped(batch.payer, nullable=True),
+            escaped(batch.payer, nullable=True, safe=safe),
         )
         return b"\n".join(map(b"\t".join, zip(*columns, strict=False))) + b"\n"
 

@@ -14,29 +14,32 @@ NULL: Final = b"\\N"
 FIGURES: Final = b"%d\t%d\t%d\t%d".__mod__
 """amount, settled_amount, fee and row_hash as COPY text: one cell takes half the time of four."""
 
-_HASH_PRIME: Final = 2**61 - 1
+_HASH_MASK: Final = 2**61 - 1
 
 
 def row_hash(key: str | bytes) -> int:
     """64-bit digest of a row key, the same in every process.
 
-    Most keys are the channel's number and nothing else; its remainder tells two of them apart as well as a digest would
-    and takes a third of the time. Equal hashes of a big file are compared by the rows themselves.
+    Most keys are the channel's number and nothing else; its lowest bits tell two of them apart as well as a digest
+    would and take a fifth of the time. Equal hashes of a big file are compared by the rows themselves.
     """
     data = key.encode() if isinstance(key, str) else key
     if data.isdigit():
-        return int(data) % _HASH_PRIME
+        return int(data) & _HASH_MASK
     return int.from_bytes(blake2b(data, digest_size=8).digest(), "big", signed=True)
 
 
 def block_hashes(keys: Sequence[bytes]) -> list[int]:
     """`row_hash` of many keys."""
-    return [int(key) % _HASH_PRIME if key.isdigit() else row_hash(key) for key in keys]
+    return [int(key) & _HASH_MASK if key.isdigit() else row_hash(key) for key in keys]
 
 
-def escaped(cells: Sequence[bytes], *, nullable: bool) -> Iterable[bytes]:
-    """Cells as COPY text: backslashes doubled, empty nullable cells as NULL. Formats refuse control characters."""
-    if b"\\" in b"".join(cells):
+def escaped(cells: Sequence[bytes], *, nullable: bool, safe: bool = False) -> Iterable[bytes]:
+    """Cells as COPY text: backslashes doubled, empty nullable cells as NULL. Formats refuse control characters.
+
+    `safe`: the caller knows that no cell has a backslash.
+    """
+    if not safe and b"\\" in b"".join(cells):
         cells = [cell.replace(b"\\", b"\\\\") for cell in cells]
     if nullable:
         if not any(cells):

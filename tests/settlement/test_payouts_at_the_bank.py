@@ -12,13 +12,15 @@ from django.db import connection
 
 from payops.accounts import services as ledger
 from payops.accounts.choices import Event
-from payops.approvals.services import request_reject
+from payops.approvals.services import request_approve, request_reject
 from payops.channels.models import BankAccount, BankLine
 from payops.core.errors import PayopsError
 from payops.core.jobs import run_now
 from payops.discrepancies.models import Discrepancy
 from payops.merchants.models import Merchant, SettlementAccount
 from payops.reconciliation.funds import funds_match, movements_overdue
+from payops.reconciliation.funds.rule_approval import rule_propose
+from payops.reconciliation.models import BankRule
 from payops.settlement.bank import BankAnswer, BankStatus
 from payops.settlement.models import Payout, PayoutBatch, SettlementSheet
 from payops.settlement.payouts import (
@@ -250,10 +252,10 @@ def test_a_debit_for_a_failed_payout_is_nobodys(bank: SimulatedBank, alice: Any,
     assert w.books_agree()
 
 
-def _debited_all_the_same(payout: Payout) -> None:
+def _debited_all_the_same(payout: Payout, memo: str = "PAYOUT {}") -> None:
     BankLine.objects.create(
         bank_account=BankAccount.objects.get(), value_date=PAY_DATE, reference="X1", currency="CNY",
-        amount=-10_000, memo=f"PAYOUT {payout.payout_no}",
+        amount=-10_000, memo=memo.format(payout.payout_no),
     )  # fmt: skip
     funds_match()
 
@@ -267,6 +269,24 @@ def test_a_payout_the_bank_called_failed_and_debited_is_not_paid_again(
     assert payout_batch_create(day=DAY, maker=alice) is None
     sheet.refresh_from_db()
     assert (sheet.state, w.in_flight(), w.settlement()) == ("in_payment", 10_000, 0)
+
+
+@pytest.mark.parametrize(
+    "memo", ["PAYOUT {}, M-A", "paid out {} M-A"], ids=["more behind it", "as a bank's rule finds it"]
+)
+def test_what_the_bank_debited_all_the_same_is_known_however_it_words_its_lines(
+    bank: SimulatedBank, alice: Any, bob: Any, memo: str
+) -> None:
+    rule = BankRule(
+        name="ours", kind="payout", bank_account=BankAccount.objects.get(), priority=1, direction="out",
+        memo_pattern=r"paid out (?P<number>P\d+)",
+    )  # fmt: skip
+    request = rule_propose(rule=rule, tried=0, changed=0, reason="the bank's letter", maker=alice)
+    request_approve(request_id=request.pk, checker=bob)
+    w.account("M-A", "9005")
+    w.ready_sheet()
+    _debited_all_the_same(w.pay(alice, bob, bank), memo)
+    assert payout_batch_create(day=DAY, maker=alice) is None
 
 
 def test_a_second_attempt_is_not_sent_once_the_first_turns_out_to_be_paid(

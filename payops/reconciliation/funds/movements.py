@@ -15,6 +15,7 @@ from payops.reconciliation.models import ExpectedMovement
 
 PAYOUT: Final = "payout"
 RETURN: Final = "return"
+NUMBER_LENGTH: Final = 40
 _MEMO: Final = re.compile(r"\s*(?P<word>PAYOUT|RETURN)\s+(?P<number>[A-Za-z0-9_-]{1,40})\b", re.ASCII)
 
 Handler = Callable[[str, BankLine], bool | None]
@@ -41,7 +42,11 @@ def number_of(line: BankLine) -> tuple[str, str] | None:
 
 
 def movement_take(line: BankLine, kind: str, number: str) -> bool:
-    """Match a payout or a returned payout with what settlement expects; False when nothing of the kind is expected."""
+    """Match a payout or a returned payout with what settlement expects; False when nothing of the kind is expected.
+
+    The number stays on the line in any case: money that leaves under it all the same must not leave a second time.
+    """
+    line.payout_no = number if len(number) <= NUMBER_LENGTH else ""
     if (kind == PAYOUT) != (line.amount < 0):
         return False
     if kind == RETURN:
@@ -55,7 +60,7 @@ def movement_take(line: BankLine, kind: str, number: str) -> bool:
     if handler is not None and handler(number, line) is False:
         ExpectedMovement.objects.filter(reference=number, kind=kind).update(bank_line_id=None)
         return False
-    line.kind, line.payout_no = BankLineKind(kind), number
+    line.kind = BankLineKind(kind)
     return True
 
 

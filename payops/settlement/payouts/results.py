@@ -97,11 +97,8 @@ def bank_line_paid(payout_no: str, line: BankLine) -> bool:
 
 def numbers_debited_all_the_same() -> set[str]:
     """Numbers of payouts whose debit the statement shows although they had failed; those lines wait in suspense."""
-    memos = BankLine.objects.filter(
-        state=BankLineState.UNIDENTIFIED, amount__lt=0, memo__contains="PAYOUT "
-    ).values_list("memo", flat=True)
-    named = {words[1] for words in (memo.split() for memo in memos) if len(words) > 1 and words[0] == "PAYOUT"}
-    failed = Payout.objects.filter(payout_no__in=named, state=PayoutState.FAILED)
+    named = BankLine.objects.filter(state=BankLineState.UNIDENTIFIED, amount__lt=0).exclude(payout_no="")
+    failed = Payout.objects.filter(payout_no__in=named.values("payout_no"), state=PayoutState.FAILED)
     return set(failed.values_list("payout_no", flat=True))
 
 

@@ -99,13 +99,7 @@ def partition_archive(
     """
     row = _written(partition) or _write(partition, by, ledger_digest)
     _detach(partition)
-    if _digest_of_table(partition.name, row.columns) != (row.rows, row.sha256):
-        # Changed after it was written: what is in the table counts. The file stays, nobody will ask for it.
-        ArchivedPartition.objects.filter(pk=row.pk, state=ArchiveState.WRITTEN.value).update(
-            state=ArchiveState.DROPPED.value
-        )
-        row = _write(partition, by, row.ledger_digest)
-    return _put_away(partition, row, keep=keep)
+    return _put_away(partition, row, by=by, keep=keep)
 
 
 def unfinished(model: type[DayPartitionedModel]) -> list[tuple[Partition, ArchivedPartition]]:
@@ -249,21 +243,37 @@ def _detach(partition: Partition) -> None:
                 cursor.execute(f"ALTER TABLE {parent} DETACH PARTITION {name}")
 
 
-def _put_away(partition: Partition, row: ArchivedPartition, *, keep: bool) -> ArchivedPartition:
+def _put_away(partition: Partition, row: ArchivedPartition, *, by: str, keep: bool) -> ArchivedPartition:
+    name = quote_table(partition.name)
     with transaction.atomic(), connection.cursor() as cursor:
+        with lock_timeout(LOCK_SECONDS):
+            # A load writes into a partition by its own name: from here on nothing comes into the table any more.
+            cursor.execute(f"LOCK TABLE {name} IN ACCESS EXCLUSIVE MODE")
+        row = _as_it_is_now(partition, row, by)
         if keep:
             cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
             # Its own guards went with the parent's.
-            cursor.execute(f"DROP TRIGGER IF EXISTS no_truncate ON {quote_table(partition.name)}")
+            cursor.execute(f"DROP TRIGGER IF EXISTS no_truncate ON {name}")
             for statement in append_only_triggers(partition.name):
                 cursor.execute(statement)
-            cursor.execute(f"ALTER TABLE {quote_table(partition.name)} SET SCHEMA {SCHEMA}")
+            cursor.execute(f"ALTER TABLE {name} SET SCHEMA {SCHEMA}")
         else:
-            cursor.execute(f"DROP TABLE {quote_table(partition.name)}")
+            cursor.execute(f"DROP TABLE {name}")
         row.state, row.kept, row.archived_at = ArchiveState.ARCHIVED.value, keep, timezone.now()
         row.save(update_fields=["state", "kept", "archived_at"])
         _recorded(row, "archive.archived", row.written_by)
     return row
+
+
+def _as_it_is_now(partition: Partition, row: ArchivedPartition, by: str) -> ArchivedPartition:
+    """The row of a file with what the table holds now; another file where that has changed since it was written."""
+    if _digest_of_table(partition.name, row.columns) == (row.rows, row.sha256):
+        return row
+    # What is in the table counts. The file stays, nobody will ask for it.
+    ArchivedPartition.objects.filter(pk=row.pk, state=ArchiveState.WRITTEN.value).update(
+        state=ArchiveState.DROPPED.value
+    )
+    return _write(partition, by, row.ledger_digest)
 
 
 def _recorded(row: ArchivedPartition, action: str, by: str) -> None:

@@ -282,3 +282,46 @@ def test_a_row_changed_after_the_file_was_written_is_in_the_file_that_counts(
     assert sorted(ArchivedPartition.objects.values_list("state", flat=True)) == ["archived", "dropped"]
     archive.partition_restore(Daybook, entry, by="bob")
     assert "late" in [label for _id, label, _amount in contents()]
+
+
+def test_a_row_loaded_into_the_table_after_it_was_compared_is_not_dropped_with_it(
+    committed: type[Daybook], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_aside = archive._put_away
+
+    def load_and_put_aside(*args: Any, **options: Any) -> ArchivedPartition:
+        # A load writes into the partition by its own name.
+        with connection.cursor() as cursor:
+            cursor.execute(f"INSERT INTO {NAME} (id, label, amount) VALUES (%s, 'late', 1)", [row(DAY, 99).pk])
+        return put_aside(*args, **options)
+
+    monkeypatch.setattr(archive, "_put_away", load_and_put_aside)
+    entry = put_away()
+    archive.partition_restore(Daybook, entry, by="bob")
+    assert "late" in [label for _id, label, _amount in contents()]
+
+
+def test_killed_while_a_changed_table_is_written_anew_it_is_found_again(
+    committed: type[Daybook], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, detach = archive._write, archive._detach
+    written: list[str] = []
+
+    def change_and_detach(which: archive.Partition) -> None:
+        Daybook.objects.bulk_create([row(DAY, 99, label="late")])
+        detach(which)
+
+    def write_once(which: archive.Partition, *args: Any) -> ArchivedPartition:
+        if written:
+            raise KeyboardInterrupt
+        written.append(which.name)
+        return write(which, *args)
+
+    monkeypatch.setattr(archive, "_detach", change_and_detach)
+    monkeypatch.setattr(archive, "_write", write_once)
+    with pytest.raises(KeyboardInterrupt):
+        put_away()
+    monkeypatch.undo()
+    ((left, _entry),) = archive.unfinished(Daybook)
+    archive.partition_restore(Daybook, archive.partition_archive(left, by="alice"), by="bob")
+    assert "late" in [label for _id, label, _amount in contents()]

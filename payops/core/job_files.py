@@ -24,6 +24,9 @@ from payops.core.models import JobRun
 KEPT_FOR: Final = dt.timedelta(days=14)
 """An export is made again in minutes; what lies about for longer is only a copy of customers' data too many."""
 
+FOLDER: Final = "exports"
+"""Below the store: an export may have been attached to a voucher, and that copy stays."""
+
 LARGEST: Final = 1 << 40
 """Bytes; exports are our own, only a full disk stops them."""
 
@@ -40,7 +43,7 @@ class JobFile:
 
 def job_file_keep(draft: Path, *, name: str, rows: int) -> dict[str, Any]:
     """Move a finished draft into the store; returns what the job's result says of it."""
-    kept = storage.keep(draft, name=name, limit=LARGEST)
+    kept = storage.keep(draft, name=name, limit=LARGEST, below=FOLDER)
     return {"file_name": name, "stored_path": kept.path, "sha256": kept.sha256, "size": kept.size, "rows": rows}
 
 
@@ -70,7 +73,7 @@ def job_files_remove(*, kinds: Collection[str], before: dt.datetime | None = Non
         with transaction.atomic():
             forgotten = job.result | {"stored_path": "", "removed_at": timezone.now().isoformat()}
             JobRun.objects.filter(pk=job.pk).update(result=forgotten)
-        if not made.filter(result__stored_path=path).exists():
+        if path.startswith(f"{FOLDER}/") and not made.filter(result__stored_path=path).exists():
             storage.full_path(path).unlink(missing_ok=True)
         removed += 1
     return removed

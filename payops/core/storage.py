@@ -1,4 +1,7 @@
-"""Received files and attachments on disk: under <year>/<month>/ by their SHA-256, written once, never changed."""
+"""Received files and attachments on disk: under <year>/<month>/ by their SHA-256, written once, never changed.
+
+What is removed one day lies in a folder of its own (`below`), or it would take an attachment of the same bytes along.
+"""
 
 from __future__ import annotations
 
@@ -28,14 +31,14 @@ class Stored:
     size: int
 
 
-def keep(stream: str | PathLike[str] | BinaryIO, *, name: str, limit: int | None = None) -> Stored:
-    """Copy a file or stream into the store and return where it is.
+def keep(stream: str | PathLike[str] | BinaryIO, *, name: str, limit: int | None = None, below: str = "") -> Stored:
+    """Copy a file or stream into the store (or its folder `below`) and return where it is.
 
     The same content is stored once. Raises PayopsError 'files.too_large' beyond `limit` bytes (default
     PAYOPS_MAX_UPLOAD_BYTES) and 'files.unreadable' for a path that cannot be read; nothing is left behind then.
     """
     if hasattr(stream, "read"):
-        return _keep(stream, name, limit)  # type: ignore[arg-type]
+        return _keep(stream, name, limit, below)  # type: ignore[arg-type]
     try:
         opened = Path(stream).open("rb")  # type: ignore[arg-type]  # noqa: SIM115 - closed below
     except OSError as error:
@@ -46,12 +49,12 @@ def keep(stream: str | PathLike[str] | BinaryIO, *, name: str, limit: int | None
             {"path": str(stream)},
         ) from error
     with opened:
-        return _keep(opened, name, limit)
+        return _keep(opened, name, limit, below)
 
 
-def _keep(stream: BinaryIO, name: str, limit: int | None) -> Stored:
+def _keep(stream: BinaryIO, name: str, limit: int | None, below: str) -> Stored:
     limit = settings.PAYOPS_MAX_UPLOAD_BYTES if limit is None else limit
-    folder = Path(timezone.localtime().strftime("%Y/%m"))
+    folder = Path(below) / Path(timezone.localtime().strftime("%Y/%m"))
     root = Path(settings.PAYOPS_FILES_DIR)
     (root / folder).mkdir(parents=True, exist_ok=True)
     digest, size = hashlib.sha256(), 0

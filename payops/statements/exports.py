@@ -22,14 +22,13 @@ from payops.accounts.journal_formats import FORMATS, format_get
 from payops.core import audit, storage
 from payops.core.choices import JobState
 from payops.core.errors import PayopsError
+from payops.core.job_files import job_file_keep
 from payops.core.jobs import enqueue, job_log, job_progress
 from payops.core.models import JobRun
 from payops.statements.ledger_reports import FORMS, ReportQuery, query_from, report_get, report_write
 
 KIND: Final = "statements.ledger_export"
 JOURNAL: Final = "journal"
-LARGEST: Final = 1 << 40
-"""Bytes; exports are our own, only a full disk stops them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +80,9 @@ def export_make(job: JobRun, *, report: str, form: str, query: Mapping[str, str]
         draft = Path(made) / "export"
         rows = _journal(job, draft, form, wanted) if report == JOURNAL else _report(job, draft, report, form, wanted)
         name = _file_name(report, form, wanted)
-        kept = storage.keep(draft, name=name, limit=LARGEST)
-        job_log(job, f"{name}: {rows} rows, {kept.size} bytes, SHA-256 {kept.sha256}")
-    return {"file_name": name, "stored_path": kept.path, "sha256": kept.sha256, "size": kept.size, "rows": rows}
+        kept = job_file_keep(draft, name=name, rows=rows)
+        job_log(job, f"{name}: {rows} rows, {kept['size']} bytes, SHA-256 {kept['sha256']}")
+    return kept
 
 
 def _report(job: JobRun, draft: Path, report: str, form: str, query: ReportQuery) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from payops.core import storage
 from payops.core.errors import PayopsError
 from payops.core.job_files import job_file, job_files_remove
 from payops.core.jobs import run_now
@@ -176,6 +177,15 @@ def test_a_file_a_younger_export_shares_stays(town: Town) -> None:
     old(first)
     assert job_files_remove(kinds=[exports.KIND]) == 1
     assert job_file(second).path.is_file()
+
+
+def test_an_export_attached_to_something_stays_there_when_it_is_removed(town: Town) -> None:
+    run = town.day(MON, ORDERS, LINES)
+    job = made(run=run.pk)
+    attached = storage.keep(job_file(job).path, name="evidence.csv")
+    old(job)
+    assert job_files_remove(kinds=[exports.KIND]) == 1
+    assert storage.full_path(attached.path).is_file()
 
 
 def test_an_export_of_yesterday_stays(town: Town) -> None:

@@ -47,6 +47,8 @@ def apply(run: ReconRun, before: Before, outcome: Outcome) -> Applied:
     _orders(run, outcome)
     placed, fresh = _sort_out(run, before, outcome)
     _withdraw(before, kept={item.pk for _difference, item in placed})
+    for _difference, item in placed:
+        item_write(before, item)
     claims.clear_by_hand(run, before)
     _pool(run, before, outcome)
     _insert(placed, fresh)
@@ -89,7 +91,7 @@ def _sort_out(run: ReconRun, before: Before, outcome: Outcome) -> tuple[Placed, 
         base = base_of(identity_of(difference))
         known = before.redo.get(base)
         if known is not None and _is_same(known, difference):
-            _refresh(before, known, difference, run)
+            _refresh(known, difference, run)
             placed.append((difference, known))
         else:
             fresh.append((difference, _item(run, difference, replaces=known or gone.get(base))))
@@ -116,8 +118,9 @@ def _case_open(item: OpenItem) -> bool:
     return item.case is not None and item.case.is_open
 
 
-def _refresh(before: Before, item: OpenItem, difference: Difference, run: ReconRun) -> None:
+def _refresh(item: OpenItem, difference: Difference, run: ReconRun) -> None:
     """An item kept by a re-run: its line may stand in a newer file, its state may have become definite."""
+    item.transaction_id = difference.own.id if difference.own else None
     item.bill_line_id = difference.line.id if difference.line else None
     item.state, item.result = difference.state, difference.result
     if difference.state == ItemState.DEFINITE:
@@ -126,7 +129,6 @@ def _refresh(before: Before, item: OpenItem, difference: Difference, run: ReconR
     else:
         item.definite_run_id = item.definite_date = None
     item.cleared_run_id = item.cleared_date = None
-    item_write(before, item)
 
 
 def _item(run: ReconRun, difference: Difference, replaces: OpenItem | None) -> OpenItem:

@@ -296,17 +296,28 @@ class MatchMember(models.Model):
 
 
 class MatchEnd(models.Model):
-    """That a group counts no more, and why: a later run did not find it, or its line stands in another file now."""
+    """That a group counts no more, and why: a run did not find it, its line stands in another file, two people did it.
+
+    `approval_id` is the request that took a match by hand back, executed in the transaction that ended it.
+    """
 
     group = models.OneToOneField(MatchGroup, on_delete=models.PROTECT, related_name="end")
     run = models.ForeignKey(ReconRun, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
     why = models.CharField(_("why"), max_length=20)
+    approval_id = models.BigIntegerField(_("request"), null=True, blank=True, unique=True)
     made_at = models.DateTimeField(_("made at"), auto_now_add=True)
 
     class Meta:
         ordering = ["id"]
         verbose_name = _("end of a match group")
         verbose_name_plural = _("ends of match groups")
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(why="taken back", approval_id__isnull=False)
+                | ~Q(why="taken back") & Q(approval_id__isnull=True),
+                name="match_end_taken_back_is_approved",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.group_id} {self.why}"

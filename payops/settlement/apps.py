@@ -12,10 +12,13 @@ class SettlementConfig(AppConfig):
     verbose_name = _("Settlement")
 
     def ready(self) -> None:
-        """Tell discrepancies which rows are cleared, approvals and fund reconciliation what a payout is."""
+        """Tell those below which rows are cleared and since when, and what a payout is."""
         from payops.discrepancies.handlers import register_cleared_check
+        from payops.reconciliation.matching.undo import register_dependent_check
         from payops.settlement import payouts
+        from payops.settlement.dependents import cleared_since
         from payops.settlement.holds import row_is_cleared
 
         register_cleared_check(row_is_cleared)
+        register_dependent_check(cleared_since)
         payouts.register()

@@ -19,7 +19,8 @@ from payops.orders.models import Transaction
 from payops.reconciliation.choices import GroupBy
 from payops.reconciliation.matching.hand import hand_match_propose
 from payops.reconciliation.matching.suggest import suggestions_of
-from payops.reconciliation.models import MatchLink, MatchMember, OpenItem, RunVoucher
+from payops.reconciliation.matching.undo import hand_match_undo_propose
+from payops.reconciliation.models import MatchGroup, MatchLink, MatchMember, OpenItem, RunVoucher
 from tests.reconciliation.builders import MON, TUE, WED, Bill, Town, found, line, live, pay, reverse
 from tests.reconciliation.test_matching import part, rule
 
@@ -107,6 +108,13 @@ def match_what_is_suggested(alice: User, bob: User) -> int:
     return accepted
 
 
+def take_all_back(alice: User, bob: User) -> None:
+    """Two people take every match by hand back, the latest first."""
+    for group in MatchGroup.objects.filter(kind="by_hand", end__isnull=True).order_by("-pk"):
+        request = hand_match_undo_propose(group_id=group.pk, reason="not mistyped", maker=alice)
+        request_approve(request_id=request.pk, checker=bob)
+
+
 FATE = st.tuples(st.sampled_from(FATES), st.integers(1_000, 90_000), st.integers(0, 1))
 
 
@@ -125,6 +133,14 @@ def _live(town: Town, alice: User, bob: User, fates: list[tuple[str, int, int]],
     for day in DAYS:
         town.day(day, plan.orders[day], plan.lines[day])
         nothing_is_claimed_twice()
+    before = (live(), town.surplus, town.shortage)
+    match_what_is_suggested(alice, bob)
+    town.books_agree()
+    nothing_is_claimed_twice()
+    take_all_back(alice, bob)
+    town.books_agree()
+    nothing_is_claimed_twice()
+    assert (live(), town.surplus, town.shortage) == before
     match_what_is_suggested(alice, bob)
     town.books_agree()
     nothing_is_claimed_twice()

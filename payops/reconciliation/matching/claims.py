@@ -28,6 +28,7 @@ LIVE: Final = (ItemState.IN_DOUBT, ItemState.DEFINITE)
 ROWS_AT_ONCE: Final = 5000
 NOT_FOUND: Final = "not found again"
 RE_ISSUED: Final = "bill re-issued"
+UNDONE: Final = "taken back"
 
 Claim = tuple[str, int]
 

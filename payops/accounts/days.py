@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,9 +20,10 @@ from payops.accounts.errors import guard_errors
 from payops.accounts.guards import DAY_LOCK
 from payops.accounts.models import AccountingDay, DayFinding
 from payops.accounts.periods import day_results_write
+from payops.accounts.posting import open_accounting_day
 from payops.core.errors import PayopsError
 from payops.core.ids import day_code, id_range
-from payops.core.locks import xact_lock
+from payops.core.locks import xact_lock, xact_locks
 from payops.core.partitions import ensure_days
 
 ONE_DAY = dt.timedelta(days=1)
@@ -91,6 +93,20 @@ def _never_opened(day: dt.date) -> PayopsError:
         _("Accounting day %(day)s was never opened.") % {"day": day},
         {"day": day.isoformat()},
     )
+
+
+def days_hold(days: Iterable[dt.date]) -> None:
+    """None of the days closes before the caller's transaction ends; look at their states again afterwards."""
+    xact_locks(DAY_LOCK, map(day_code, days), shared=True)
+
+
+def open_day_hold() -> dt.date:
+    """The day that is open; whatever is dated with it is committed before it closes."""
+    while True:
+        day = open_accounting_day()
+        days_hold([day])
+        if not AccountingDay.objects.filter(day=day, state=DayState.CLOSED).exists():
+            return day
 
 
 def close_day(day: dt.date) -> CloseResult:

@@ -18,7 +18,7 @@ from payops.accounts.chart import (
 from payops.accounts.chart_files import chart_apply, chart_propose
 from payops.accounts.checks import Finding, register_check
 from payops.accounts.classification import classification_load
-from payops.accounts.days import CloseResult, close_day, day_cut_off, day_open
+from payops.accounts.days import CloseResult, close_day, day_cut_off, day_open, days_hold, open_day_hold
 from payops.accounts.deductions import deduct, deductions_collect
 from payops.accounts.freeze_approval import freeze_propose, release_propose
 from payops.accounts.freezes import freeze_place, freeze_release
@@ -49,6 +49,7 @@ __all__ = [
     "close_day",
     "day_cut_off",
     "day_open",
+    "days_hold",
     "deduct",
     "deductions_collect",
     "freeze_place",
@@ -59,6 +60,7 @@ __all__ = [
     "open_agent_accounts",
     "open_bank_account",
     "open_channel_accounts",
+    "open_day_hold",
     "open_institution_accounts",
     "open_merchant_accounts",
     "owner_close_propose",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from django.db import transaction
 from django.utils import timezone
 
-from payops.accounts import selectors as ledger
 from payops.accounts import services as ledger_services
 from payops.accounts.choices import Event
 from payops.accounts.posting import Posting
@@ -22,7 +21,7 @@ def refund_return_create(*, transaction_id: int, username: str = "system") -> Tr
     """
     with transaction.atomic():
         refund = transaction_locked(transaction_id)
-        day = ledger.open_day()
+        day = ledger_services.open_day_hold()
         now = timezone.now()
         returned = transaction_insert(
             prefix="RRN",

@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from payops.accounts import selectors as ledger
+from payops.accounts import services as ledger_services
 from payops.accounts.choices import Event
 from payops.accounts.models import PostingKey
 from payops.channels.models import ChannelContract
@@ -129,7 +130,7 @@ def _take_up_again(row: Transaction) -> None:
 
 def _recover(lost: list[Lost], *, run_id: int, username: str) -> None:
     """Set locked rows succeeded, take them off the open list and post what they are due, day by day of their ids."""
-    open_day = ledger.open_day()
+    open_day = ledger_services.open_day_hold()
     own_dates: dict[tuple[dt.date, dt.date], list[int]] = {}
     with connection.cursor() as cursor:
         for day in sorted({day_of(order.transaction_id) for order in lost}):
@@ -206,6 +207,7 @@ def _refund_release(original_id: int, amount: int, fee: int, cost: int) -> None:
         total.save(update_fields=["refunded", "returned_fee", "returned_cost"])
 
 
+@transaction.atomic
 def transaction_supplement(
     *,
     contract: ChannelContract,
@@ -236,7 +238,7 @@ def transaction_supplement(
             % {"merchant": merchant.merchant_no, "product": product},
             {"merchant": merchant.merchant_no, "product": product},
         )
-    day = ledger.open_day()
+    day = ledger_services.open_day_hold()
     fee, rule_id = price(
         package=deal.package.code,
         channel=contract.channel.code,
@@ -247,33 +249,32 @@ def transaction_supplement(
         amount=amount,
         day=day,
     )
-    with transaction.atomic():
-        return transaction_insert(
-            prefix="SUP",
-            day=day,
-            kind=kind,
-            status=Status.SUCCEEDED,
-            contract=contract,
-            merchant=merchant,
-            own_date=day,
-            business_date=own_day(occurred_at),
-            match_key=match_key,
-            channel_trade_no=channel_trade_no,
-            merchant_order_no=merchant_order_no,
-            product=deal.product,
-            card_type=card_type,
-            amount=amount,
-            currency=contract.currency,
-            fee=fee,
-            fee_rule_id=rule_id,
-            collection=deal.collection,
-            origin=Origin.SUPPLEMENT,
-            payer=payer,
-            created_at=occurred_at,
-            succeeded_at=occurred_at,
-            effective_at=timezone.now(),
-            extra={"supplemented_by": username},
-        )
+    return transaction_insert(
+        prefix="SUP",
+        day=day,
+        kind=kind,
+        status=Status.SUCCEEDED,
+        contract=contract,
+        merchant=merchant,
+        own_date=day,
+        business_date=own_day(occurred_at),
+        match_key=match_key,
+        channel_trade_no=channel_trade_no,
+        merchant_order_no=merchant_order_no,
+        product=deal.product,
+        card_type=card_type,
+        amount=amount,
+        currency=contract.currency,
+        fee=fee,
+        fee_rule_id=rule_id,
+        collection=deal.collection,
+        origin=Origin.SUPPLEMENT,
+        payer=payer,
+        created_at=occurred_at,
+        succeeded_at=occurred_at,
+        effective_at=timezone.now(),
+        extra={"supplemented_by": username},
+    )
 
 
 def surplus_refund_create(

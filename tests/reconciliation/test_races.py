@@ -17,10 +17,13 @@ from payops.core.ids import id_range
 from payops.discrepancies.models import Discrepancy
 from payops.discrepancies.services import action_propose
 from payops.identity.models import User
+from payops.orders import services as orders
+from payops.orders.intake import load
+from payops.orders.intake.source import Received
 from payops.reconciliation import services
 from payops.reconciliation.models import OpenItem, ReconRun
 from payops.reconciliation.services import run_reconcile
-from tests.reconciliation.builders import MON, TUE, WED, Town, booked, build_town, found, line, live, pay
+from tests.reconciliation.builders import MON, TUE, WED, Town, booked, build_town, found, line, live, pay, stored
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -116,8 +119,9 @@ class Beside:
             connection.close()
 
     def begin(self) -> None:
-        self.thread.start()
-        self.thread.join(1.5)
+        if self.thread.ident is None:
+            self.thread.start()
+            self.thread.join(1.5)
 
 
 @pytest.fixture
@@ -199,3 +203,50 @@ def test_a_version_read_while_the_one_before_it_is_run_waits_for_a_person(town: 
     assert run_beside(decided) == "held"
     before.refresh_from_db()
     assert before.state == "accepted"
+
+
+def test_orders_read_while_their_day_closes_belong_to_the_next(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    town.close(MON)
+    town.orders(pay("5", TUE))
+    beside, stream = Beside(lambda: town.close(TUE)), load._Load._stream
+
+    def read_and_close(self: load._Load, received: Received) -> None:
+        stream(self, received)
+        beside.begin()
+
+    monkeypatch.setattr(load._Load, "_stream", read_and_close)
+    town.orders(pay("6", TUE), pay("7", TUE, status="unknown"))
+    beside.thread.join(60)
+    assert [stored(number).own_date for number in "567"] == [TUE, WED, WED]
+
+
+def test_a_day_does_not_close_between_the_reading_of_an_order_for_it_and_its_booking(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beside, post = Beside(lambda: town.close(TUE)), load._Load._post
+
+    def close_and_post(self: load._Load) -> None:
+        beside.begin()
+        post(self)
+
+    monkeypatch.setattr(load._Load, "_post", close_and_post)
+    town.orders(pay("6", TUE))
+    beside.thread.join(60)
+    assert Voucher.objects.for_days(TUE).filter(source_id=stored("6").pk).exists()
+
+
+def test_a_day_does_not_close_while_a_lost_order_is_set_right_on_it(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beside, sync = Beside(lambda: town.close(TUE)), orders.open_list_sync
+
+    def close_and_sync(ids: list[int]) -> None:
+        beside.begin()
+        sync(ids)
+
+    monkeypatch.setattr(orders, "open_list_sync", close_and_sync)
+    town.run(MON)
+    beside.thread.join(60)
+    recovered = stored("3")
+    assert (recovered.own_date, recovered.status) == (TUE, "succeeded")
+    assert Voucher.objects.for_days(TUE).filter(source_id=recovered.pk).exists()

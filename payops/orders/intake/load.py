@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, Final
 from django.db import connection, transaction
 from django.utils.translation import gettext as _
 
+from payops.accounts import services as ledger
 from payops.channels.models import ChannelContract
 from payops.core.copying import copy_text
 from payops.core.errors import PayopsError
@@ -135,6 +136,7 @@ class _Load:
         self._stream(received)
         # From here on rows of other loads must be visible: two loads take turns, parsing does not.
         xact_lock(LOCK, "all")
+        self._hold_days()
         self._plan()
         self._count()
         self._refunds()
@@ -177,6 +179,26 @@ class _Load:
                 pending.clear()
         if pending:
             yield ("\n".join(pending) + "\n").encode()
+
+    def _hold_days(self) -> None:
+        """No day closes from here on until the load is committed; rows of one that closed meanwhile go to the open day.
+
+        A row that appeared on a closed day would be in no run and no clearing any more.
+        """
+        now = self.days
+        while True:
+            ledger.days_hold(now.bookable)
+            held, now = now.bookable, Days.load()
+            if now.bookable <= held:
+                break
+        closed = sorted(self.days.bookable - now.bookable)
+        if closed:
+            with connection.cursor() as cursor:
+                cursor.execute("UPDATE intake_row SET own_date = %s WHERE own_date = ANY(%s)", [now.open_day, closed])
+        if now.open_day != self.days.open_day:
+            ensure_day(now.open_day)
+            self.partition = partition_name(Transaction, now.open_day)
+        self.days = now
 
     # -- planning ----------------------------------------------------------------------------------------------------
 

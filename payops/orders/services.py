@@ -18,7 +18,7 @@ from payops.accounts.models import PostingKey
 from payops.channels.models import ChannelContract
 from payops.core.errors import PayopsError
 from payops.core.ids import DAY_STEP, day_floor, day_of
-from payops.core.institution import own_day
+from payops.core.institution import get_institution, own_day
 from payops.core.jobs import enqueue
 from payops.core.models import JobRun
 from payops.core.money import format_amount
@@ -130,13 +130,13 @@ def _take_up_again(row: Transaction) -> None:
 
 def _recover(lost: list[Lost], *, run_id: int, username: str) -> None:
     """Set locked rows succeeded, take them off the open list and post what they are due, day by day of their ids."""
-    open_day = ledger_services.open_day_hold()
+    open_day, cut_off = ledger_services.open_day_hold(), get_institution().own_cut_off
     own_dates: dict[tuple[dt.date, dt.date], list[int]] = {}
     with connection.cursor() as cursor:
         for day in sorted({day_of(order.transaction_id) for order in lost}):
             orders = [order for order in lost if day_of(order.transaction_id) == day]
-            columns = zip(*((o.transaction_id, o.occurred_at, o.trade_no, own_day(o.occurred_at)) for o in orders),
-                          strict=True)  # fmt: skip
+            rows = ((o.transaction_id, o.occurred_at, o.trade_no, own_day(o.occurred_at, cut_off)) for o in orders)
+            columns = zip(*rows, strict=True)
             lo = day_floor(day)
             statement = sql.RECOVER_DAY.format(LO=lo, HI=lo + DAY_STEP)
             cursor.execute(statement, [run_id, open_day, *map(list, columns)])

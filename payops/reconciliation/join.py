@@ -11,19 +11,30 @@ from django.db import connection
 from payops.channels.bills.selectors import line_range
 from payops.channels.choices import CostMode
 from payops.channels.models import BillFile, ChannelContract
+from payops.orders.choices import Kind
 from payops.orders.selectors import own_strays, own_window
 from payops.reconciliation import sql
 from payops.reconciliation.rows import line_rows_of, own_rows_of, sign_of
 from payops.reconciliation.state import Skips
 
+SUMS = ("own_count", "line_count", "matched", "matched_amount", "own_amount", "settled", "fee")
+SIDES = {"own": ("own_count", "own_amount"), "line": ("line_count", "line_amount", "discount", "fee")}
+LAST_SUMMED = max(sql.TAKEN_BACK)
+IDS = ("pairs", "own_ids", "line_ids", "repeated_own", "repeated_lines")
+
 
 @dataclass(slots=True)
 class Joined:
-    """What the join gave: the sums of what matched, and the ids of everything else."""
+    """What the join gave: the sums of what matched, and the ids of everything else, in order.
+
+    Repeated rows beyond the first of their key stand apart: they are duplicates.
+    """
 
     pairs: list[tuple[int, int]] = field(default_factory=list)
     own_ids: list[int] = field(default_factory=list)
     line_ids: list[int] = field(default_factory=list)
+    repeated_own: list[int] = field(default_factory=list)
+    repeated_lines: list[int] = field(default_factory=list)
     own_count: int = 0
     line_count: int = 0
     matched: int = 0
@@ -33,9 +44,6 @@ class Joined:
     fee: int = 0
     discounts: dict[int, int] = field(default_factory=lambda: defaultdict(int))
     by_kind: dict[int, dict[str, int]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(int)))
-
-    repeated: bool = False
-    """A key that is twice on one side makes the join return more rows than the other side has."""
 
     def add_own(self, kind: int, count: int, amount: int) -> None:
         """Rows of ours of one kind, and what those of them that count come to, unsigned."""
@@ -54,50 +62,127 @@ class Joined:
         self.by_kind[kind]["channel_amount"] += sign_of(kind) * amount
         self.by_kind[kind]["channel_fee"] += fee
 
+    def add(self, other: "Joined") -> None:
+        """Take in what other rows of the same day gave."""
+        for name in SUMS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for name in IDS:
+            setattr(self, name, sorted([*getattr(self, name), *getattr(other, name)]))
+        for merchant_id, discount in other.discounts.items():
+            self.discounts[merchant_id] += discount
+        for kind, totals in other.by_kind.items():
+            for name, amount in totals.items():
+                self.by_kind[kind][name] += amount
 
-def join(
-    contract: ChannelContract, day: date, bill_file: BillFile, skips: Skips
-) -> tuple[Joined, list[int], list[int]]:
-    """Join once; only where the counts show a key twice on a side are the repeats found and the join made again.
+    def as_json(self) -> dict[str, Any]:
+        """For a row that keeps it; `from_json` gives the same back."""
+        kept: dict[str, Any] = {name: getattr(self, name) for name in (*SUMS, *IDS)}
+        return {**kept, "discounts": dict(self.discounts), "by_kind": {k: dict(v) for k, v in self.by_kind.items()}}
 
-    Repeated rows beyond the first of their key are returned apart: they are duplicates.
-    """
+    @classmethod
+    def from_json(cls, kept: dict[str, Any]) -> "Joined":
+        """The keys of JSON are text, and its pairs are lists."""
+        joined = cls(**{name: kept[name] for name in (*SUMS, *IDS)})
+        joined.pairs = [(own_id, line_id) for own_id, line_id in joined.pairs]
+        joined.discounts.update((int(merchant_id), amount) for merchant_id, amount in kept["discounts"].items())
+        for kind, totals in kept["by_kind"].items():
+            joined.by_kind[int(kind)].update(totals)
+        return joined
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One bucket of so many, by the hash of the matching key: both rows of a key are in the same one."""
+
+    bucket: int
+    buckets: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stood:
+    """The own rows a bucket saw: how many, a hash of which and in what state, and the highest id."""
+
+    count: int
+    mark: int
+    last: int
+
+
+def inputs_of(contract: ChannelContract, day: date, bill_file: BillFile, skips: Skips) -> dict[str, Any]:
+    """Everything a comparison is told: equal inputs over the same own rows give the same result. All of it is JSON."""
     own_lo, own_hi = own_window(day)
     lo, hi = line_range(bill_file)
-    params = {
+    return {
         "own_lo": own_lo,
         "own_hi": own_hi,
-        "own_far": own_strays(day, contract.pk),
+        "own_far": sorted(own_strays(day, contract.pk)),
         "contract": contract.pk,
-        "day": day,
+        "day": day.isoformat(),
+        "file": bill_file.pk,
         "line_lo": lo,
         "line_hi": hi,
-        "line_count": bill_file.line_count - len(set(skips.lines)),
+        "line_count": bill_file.line_count,
         "netted": contract.cost_mode == CostMode.NETTED,
         "check_fee": contract.cost_package_id is not None,
         "tolerance": contract.fee_tolerance,
-        "skip_own": list(skips.own),
-        "skip_line": list(skips.lines),
+        "skip_own": sorted(skips.own),
+        "skip_line": sorted(skips.lines),
     }
-    frozen = _plain_sums(params, skips)
-    joined = _compare(params)
-    repeated_own: list[int] = []
-    repeated_lines: list[int] = []
-    if joined.repeated:
-        repeated_own = _repeats(sql.own_set(params["skip_own"], params["own_far"]), params)
-        repeated_lines = _repeats(sql.line_set(params["skip_line"]), params)
-        params["skip_own"] += repeated_own
-        params["skip_line"] += repeated_lines
-        params["line_count"] -= len(repeated_lines)
-        repeats = _plain_sums(params, Skips(repeated_own, repeated_lines))
-        joined = _compare(params)
-        _add(joined, repeats)
-    _add(joined, frozen)
-    return joined, repeated_own, repeated_lines
 
 
-def _compare(params: dict[str, Any]) -> Joined:
-    sides = (params["skip_own"], params["own_far"], params["skip_line"])
+def join(inputs: dict[str, Any]) -> Joined:
+    """Both sides in one pass, and the rows that are spoken for added to the totals."""
+    joined, _stood = compare(inputs)
+    joined.add(frozen_sums(inputs))
+    return joined
+
+
+def compare(inputs: dict[str, Any], share: Share | None = None) -> tuple[Joined, Stood | None]:
+    """Compare once; only where the counts show a key twice on a side are the repeats found and it is done again.
+
+    Without the rows spoken for. What stood in a bucket comes back with its share.
+    """
+    params = dict(inputs)
+    if share is not None:
+        params |= {"bucket": share.bucket, "buckets": share.buckets}
+    joined, found = _compare(params)
+    stood = None if share is None else Stood(found["own_count"], found["own_mark"] or 0, found["own_last"] or 0)
+    if _is_repeated(params, found):
+        sides = _sides(params)
+        repeated_own, repeated_lines = _repeats(sides.own(), params), _repeats(sides.line(), params)
+        params["skip_own"] = [*params["skip_own"], *repeated_own]
+        params["skip_line"] = [*params["skip_line"], *repeated_lines]
+        joined, _found = _compare(params)
+        joined.add(_plain_sums(inputs, repeated_own, repeated_lines))
+        joined.repeated_own, joined.repeated_lines = sorted(repeated_own), sorted(repeated_lines)
+    return joined, stood
+
+
+def frozen_sums(inputs: dict[str, Any]) -> Joined:
+    """Rows that are spoken for stay out of the join and still belong to the day's totals."""
+    return _plain_sums(inputs, inputs["skip_own"], inputs["skip_line"])
+
+
+def marks(inputs: dict[str, Any], buckets: int) -> dict[int, tuple[int, int]]:
+    """How many own rows stand in each bucket now, and their mark; a bucket without any is left out."""
+    params = inputs | {"buckets": buckets}
+    with connection.cursor() as cursor:
+        cursor.execute(_sides(params).marks(), params)
+        return {bucket: (count, mark) for bucket, count, mark in cursor.fetchall()}
+
+
+def _sides(params: dict[str, Any]) -> sql.Sides:
+    skips = (bool(params[name]) for name in ("skip_own", "own_far", "skip_line"))
+    return sql.Sides(*skips, bucket="bucket" in params)
+
+
+def _is_repeated(params: dict[str, Any], found: dict[str, Any]) -> bool:
+    """A key that is twice on one side makes the join return more rows than the other side has."""
+    lines = found.get("lines_there", params["line_count"] - len(params["skip_line"]))
+    return (found["own_count"], found["line_count"]) != (found["own_there"], lines)
+
+
+def _compare(params: dict[str, Any]) -> tuple[Joined, dict[str, Any]]:
+    sides = _sides(params)
     with connection.cursor() as cursor:
         # The whole result is small; what is large is hashed and summed inside, for which the default memory is too
         # little. A partition loaded just now has no statistics, without which the planner would sort both sides, or
@@ -105,38 +190,39 @@ def _compare(params: dict[str, Any]) -> Joined:
         cursor.execute("SET LOCAL work_mem = '256MB'")
         cursor.execute("SET LOCAL enable_mergejoin = off")
         cursor.execute("SET LOCAL enable_nestloop = off")
-        cursor.execute(sql.compare(*sides), params)
+        cursor.execute(sides.compare(), params)
         names = [column.name for column in cursor.description]
         found = dict(zip(names, cursor.fetchone(), strict=True))
-        if found["own_others"] or found["line_others"]:
-            cursor.execute(sql.by_kind(*sides), params)
+        kinds = list(_kinds(found))
+        if max(found["own_kind_max"] or 0, found["line_kind_max"] or 0) > LAST_SUMMED:
+            cursor.execute(sides.by_kind(), params)
             kinds = cursor.fetchall()
-        else:
-            kinds = list(_kinds(found))
         cursor.execute("RESET work_mem")
         cursor.execute("RESET enable_mergejoin")
         cursor.execute("RESET enable_nestloop")
     joined = Joined()
-    for side, kind, count, *sums in kinds:
+    for side, kind, count, amount, discount, fee in kinds:
         if count and side == "own":
-            joined.add_own(kind, count, sums[0])
+            joined.add_own(kind, count, amount)
         elif count:
-            joined.add_lines(kind, count, *sums)
-    joined.repeated = found["own_rows"] != found["own_count"] or found["line_rows"] != params["line_count"]
+            settled = sign_of(kind) * amount - discount - (fee if params["netted"] else 0)
+            joined.add_lines(kind, count, amount, settled, fee)
     _take_pairs(joined, found)
-    for merchant_id, discount in found["merchant_discounts"] or []:
-        joined.discounts[merchant_id] += discount
-    return joined
+    joined.discounts.update(sorted(found["merchant_discounts"] or []))
+    return joined, found
 
 
 def _kinds(found: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
-    for kind in sql.SUMMED_KINDS:
-        yield "own", kind, found[f"own_count_{kind}"], found[f"own_amount_{kind}"]
-        yield "line", kind, *(found[f"{name}_{kind}"] for name in ("line_count", "line_amount", "settled", "fee"))
+    """Side, kind and its sums; payments are everything less what takes back."""
+    for side, names in SIDES.items():
+        back = [[found[f"{name}_{kind}"] for name in names] for kind in sql.TAKEN_BACK]
+        paid = [found[name] - sum(sums) for name, *sums in zip(names, *back, strict=True)]
+        for kind, sums in zip((Kind.PAYMENT, *sql.TAKEN_BACK), (paid, *back), strict=True):
+            yield (side, int(kind), *sums, *[0] * (4 - len(sums)))
 
 
 def _take_pairs(joined: Joined, found: dict[str, Any]) -> None:
-    differing = found["differing"] or []
+    differing = sorted(found["differing"] or [], key=_place)
     joined.matched = found["pairs"] - len(differing) - found["silent_rows"]
     joined.matched_amount = joined.own_amount
     for own_id, line_id, own_value in differing:
@@ -149,30 +235,23 @@ def _take_pairs(joined: Joined, found: dict[str, Any]) -> None:
             joined.pairs.append((own_id, line_id))
 
 
+def _place(differing: list[int | None]) -> tuple[int, int]:
+    own_id, line_id, _value = differing
+    return own_id or 0, line_id or 0
+
+
 def _repeats(rows: str, params: dict[str, Any]) -> list[int]:
     with connection.cursor() as cursor:
         cursor.execute(sql.REPEATED.format(rows=rows), params)
         return [pk for _key, _kind, ids in cursor.fetchall() for pk in ids[1:]]
 
 
-def _plain_sums(params: dict[str, Any], skips: Skips) -> Joined:
-    """Rows kept out of the join still belong to the day's totals."""
+def _plain_sums(inputs: dict[str, Any], own_ids: list[int], line_ids: list[int]) -> Joined:
     alone = Joined()
-    for row in own_rows_of(skips.own).values():
-        if row.own_date == params["day"]:
+    for row in own_rows_of(own_ids).values():
+        if row.own_date.isoformat() == inputs["day"]:
             alone.add_own(row.kind, 1, row.amount if row.counts else 0)
-    contract = ChannelContract.objects.get(pk=params["contract"])
-    for line in line_rows_of(skips.lines, contract).values():
+    contract = ChannelContract.objects.get(pk=inputs["contract"])
+    for line in line_rows_of(line_ids, contract).values():
         alone.add_lines(line.kind, 1, line.amount, line.settled, line.fee)
     return alone
-
-
-def _add(joined: Joined, other: Joined) -> None:
-    joined.own_count += other.own_count
-    joined.line_count += other.line_count
-    joined.own_amount += other.own_amount
-    joined.settled += other.settled
-    joined.fee += other.fee
-    for kind, totals in other.by_kind.items():
-        for name, amount in totals.items():
-            joined.by_kind[kind][name] += amount

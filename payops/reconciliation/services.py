@@ -37,7 +37,7 @@ from payops.reconciliation.booking import book
 from payops.reconciliation.choices import ItemSide, ItemState, ResultKind, RunState
 from payops.reconciliation.classify import Judge, Outcome, PoolItem, Surroundings
 from payops.reconciliation.funds import receipt_due_set
-from payops.reconciliation.join import Joined, join
+from payops.reconciliation.join import Joined, inputs_of, join
 from payops.reconciliation.matching.claims import remainders
 from payops.reconciliation.matching.rules import group_by_of, under_rule
 from payops.reconciliation.models import OpenItem, ReconResult, ReconRun
@@ -81,8 +81,8 @@ def run_reconcile(
     before = load_before(contract, day, batch)
     run = _run_row(contract, day, batch, bill_file, job)
     skips = settled_rows(before, contract, day, line_range(bill_file))
-    joined, repeated_own, repeated_lines = join(contract, day, bill_file, skips)
-    outcome = _judge(run, before, skips, joined, repeated_own, repeated_lines)
+    joined = join(inputs_of(contract, day, bill_file, skips))
+    outcome = _judge(run, before, skips, joined)
     apply(run, before, outcome)
     discounts = _discounts(joined, outcome, skips.discounts)
     settled, fee = joined.settled, joined.fee
@@ -123,15 +123,9 @@ def _run_row(contract: ChannelContract, day: date, batch: int, bill_file: BillFi
 # --- judging ----------------------------------------------------------------------------------------------------------
 
 
-def _judge(
-    run: ReconRun,
-    before: Before,
-    skips: Skips,
-    joined: Joined,
-    repeated_own: list[int],
-    repeated_lines: list[int],
-) -> Outcome:
+def _judge(run: ReconRun, before: Before, skips: Skips, joined: Joined) -> Outcome:
     contract = run.contract
+    repeated_own, repeated_lines = joined.repeated_own, joined.repeated_lines
     own = own_rows_of([*joined.own_ids, *(own_id for own_id, _line in joined.pairs), *repeated_own])
     lines = line_rows_of([*joined.line_ids, *(line_id for _own, line_id in joined.pairs), *repeated_lines], contract)
     own_left = [own[pk] for pk in joined.own_ids]

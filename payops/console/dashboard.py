@@ -23,17 +23,21 @@ from payops.core.choices import JobState
 from payops.core.models import JobRun
 from payops.core.retelling import retold
 from payops.dayend.models import DayStep, Step, StepState
-from payops.discrepancies.selectors import open_counts, reference_day
+from payops.discrepancies.choices import OPEN_STATES
+from payops.discrepancies.models import Discrepancy
+from payops.discrepancies.selectors import open_counts
 from payops.identity.models import User
 from payops.orders.models import OpenTransaction
-from payops.reconciliation.choices import ReceiptState
-from payops.reconciliation.models import ChannelReceipt, ReconRun
+from payops.reconciliation.choices import ItemState, ReceiptState
+from payops.reconciliation.models import ChannelReceipt, OpenItem, ReconRun
 from payops.settlement.choices import PayoutState, SheetState
 from payops.settlement.models import BalanceCheck, ClearedDay, Payout, SettlementSheet
 from payops.settlement.selectors import last_checks
 
 DAYS_SHOWN = 6
 DAYS_LOOKED_BACK = dt.timedelta(days=3)
+SHOWN_ON_A_TILE = 2
+URGENCY = ("danger", "warning", "info")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +50,15 @@ class DayRow:
     started: bool
 
 
-def tiles_for(user: User) -> list[dict[str, Any]]:
-    """What waits, the most urgent first; a tile with nothing to do is green and stays where it was."""
+def todo_for(user: User, today: dt.date) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """What waits, wrong before waiting, each in the order of a day's work; and what is in order."""
+    tiles = _tiles(user, today)
+    due = [tile for tile in tiles if tile["tone"] != "success"]
+    return sorted(due, key=lambda tile: URGENCY.index(tile["tone"])), [t for t in tiles if t["tone"] == "success"]
+
+
+def _tiles(user: User, today: dt.date) -> list[dict[str, Any]]:
     cases = open_counts()
-    today = reference_day()
     missing, held = files_missing(today), BillFile.objects.filter(state=FileState.HELD).count()
     late = [f"{each.source.contract.code} {each.day}" for each in late_days()]
     failed_checks = sum(1 for check in last_checks() if not check.passed)
@@ -60,20 +69,9 @@ def tiles_for(user: User) -> list[dict[str, Any]]:
     ).count()
     findings = DayFinding.objects.filter(day__gte=today - DAYS_LOOKED_BACK).exclude(level=FindingLevel.INFO).count()
     unidentified = BankLine.objects.filter(state=BankLineState.UNIDENTIFIED).count()
+    mine = Discrepancy.objects.filter(state__in=OPEN_STATES, owner=user).count()
     guard = customers_money_guard()
     return [
-        _tile(_("Approvals waiting for me"), pending_for(user).count(), link("approval_list"), "warning"),
-        _tile(_("Open cases"), cases.total, link("case_list"), "warning"),
-        _tile(_("Escalated cases"), cases.escalated, link("case_list", state="open_states", escalated="1"), "danger"),
-        _tile(_("Bills missing"), len(missing), link("bill_file_list"), "warning", ", ".join(missing[:3])),
-        _tile(_("Bills late"), len(late), link("file_source_list"), "danger", ", ".join(late[:3])),
-        _tile(_("Bills held"), held, link("bill_file_list", state="held"), "danger"),
-        _tile(_("Balance checks failed"), failed_checks, link("balance_check_list", passed="0"), "danger"),
-        _tile(_("Payouts in trouble"), trouble, link("payout_list", state=_worst(payouts)), "danger"),
-        _tile(_("Unidentified bank lines"), unidentified, link("bank_line_list", state="unidentified"), "warning"),
-        _tile(_("Transactions without result"), OpenTransaction.objects.count(), link("transaction_list"), "info"),
-        _tile(_("Findings of the day end"), findings, link("day_list"), "danger"),
-        _tile(_("Jobs failed"), failed_jobs, link("job_list", state="failed"), "danger"),
         {
             "value": _("safe") if guard["ok"] else _("USED"),
             "label": _("Customers' money"),
@@ -81,11 +79,31 @@ def tiles_for(user: User) -> list[dict[str, Any]]:
             "tone": "success" if guard["ok"] else "danger",
             "url": link("money_guard"),
         },
+        _tile(_("Bills late"), len(late), link("file_source_list"), "danger", _first_few(late)),
+        _tile(_("Bills missing"), len(missing), link("bill_file_list"), "warning", _first_few(missing)),
+        _tile(_("Bills held"), held, link("bill_file_list", state="held"), "danger"),
+        _tile(_("Balance checks failed"), failed_checks, link("balance_check_list", passed="0"), "danger"),
+        _tile(_("Payouts in trouble"), trouble, link("payout_list", state=_worst(payouts)), "danger"),
+        _tile(_("Findings of the day end"), findings, link("day_list"), "danger"),
+        _tile(_("Jobs failed"), failed_jobs, link("job_list", state="failed"), "danger"),
+        _tile(_("Escalated cases"), cases.escalated, link("case_list", state="open_states", escalated="1"), "danger"),
+        _tile(_("Approvals waiting for me"), pending_for(user).count(), link("approval_list"), "warning"),
+        _tile(_("My cases"), mine, link("case_list", state="open_states", owner="me"), "warning"),
+        _tile(_("Open cases"), cases.total, link("case_list"), "warning"),
+        _tile(_("Unidentified bank lines"), unidentified, link("bank_unexplained"), "warning"),
+        _tile(_("Transactions without result"), OpenTransaction.objects.count(), link("transaction_list"), "info"),
     ]
 
 
 def _tile(label: str, value: int, url: str, tone: str, note: str = "") -> dict[str, Any]:
     return {"value": f"{value:,}", "label": label, "note": note, "tone": tone if value else "success", "url": url}
+
+
+def _first_few(names: list[str]) -> str:
+    """The first of them and how many more there are: a tile is no list."""
+    shown = ", ".join(names[:SHOWN_ON_A_TILE])
+    more = len(names) - SHOWN_ON_A_TILE
+    return shown if more <= 0 else _("%(names)s and %(count)d more") % {"names": shown, "count": more}
 
 
 def _payouts_by_state() -> dict[str, int]:
@@ -159,6 +177,7 @@ def channel_table(today: dt.date) -> Table:
     receipts = _latest(ChannelReceipt.objects.filter(channel_date__gte=first), "channel_date")
     cleared = _latest(ClearedDay.objects.filter(own_date__gte=first), "own_date")
     checks = _latest(BalanceCheck.objects.filter(own_date__gte=first).order_by("attempt"), "own_date")
+    still_open = _still_open(first)
     rows = []
     days = [row.day for row in day_rows(today) if row.started]
     for day in days:
@@ -167,7 +186,8 @@ def channel_table(today: dt.date) -> Table:
             rows.append(
                 [
                     cells.date(day),
-                    cells.text(contract.code),
+                    cells.text(contract.code, link("workbench", contract=contract.code, day=day)),
+                    _open_cell(still_open.get(key, 0), runs.get(key), contract, day),
                     _file_cell(files.get(key), contract, day),
                     _run_cell(runs.get(key)),
                     _unmatched_cell(runs.get(key)),
@@ -179,6 +199,7 @@ def channel_table(today: dt.date) -> Table:
     columns = [
         Column(_("Channel date")),
         Column(_("Channel")),
+        Column(_("Still open"), "c-amount"),
         Column(_("Bill")),
         Column(_("Matched"), "c-amount"),
         Column(_("Not matched"), "c-amount"),
@@ -187,6 +208,13 @@ def channel_table(today: dt.date) -> Table:
         Column(_("Balance check")),
     ]
     return Table(columns, rows, title=_("Channel days"), empty=_("No day has been closed yet."))
+
+
+def _still_open(first: dt.date) -> dict[tuple[int, dt.date], int]:
+    """Definite differences nobody has cleared yet, by contract and the day they were first seen on."""
+    items = OpenItem.objects.filter(state=ItemState.DEFINITE, first_date__gte=first).order_by()
+    counted = items.values_list("contract_id", "first_date").annotate(number=Count("id"))
+    return {(contract_id, day): number for contract_id, day, number in counted}
 
 
 def _latest(rows: QuerySet[Any], date_field: str) -> dict[tuple[int, dt.date], Any]:
@@ -206,6 +234,14 @@ def _run_cell(run: ReconRun | None) -> Cell:
 
 def _unmatched_cell(run: ReconRun | None) -> Cell:
     return cells.count(unmatched_count(run), link("run", run.pk)) if run else cells.text("–")
+
+
+def _open_cell(number: int, run: ReconRun | None, contract: ChannelContract, day: dt.date) -> Cell:
+    """What somebody has to act on, with the way to the screen it is worked on."""
+    if run is None:
+        return cells.text("–")
+    url = link("workbench", contract=contract.code, day=day)
+    return Cell(f"{number:,}", url, "c-amount", tone="danger" if number else "success")
 
 
 def _receipt_cell(receipt: ChannelReceipt | None) -> Cell:

@@ -22,8 +22,10 @@ from payops.discrepancies.selectors import reference_day
 def home(request: HttpRequest) -> HttpResponseBase:
     """Everything that waits for somebody, and how far the days are."""
     today = reference_day()
+    due, in_order = dashboard.todo_for(request.user, today)
     context = {
-        "tiles": dashboard.tiles_for(request.user),
+        "tiles": due,
+        "in_order": in_order,
         "days": dashboard.day_rows(today),
         "may_run": request.user.may("days.run"),
         "channel_table": dashboard.channel_table(today),

@@ -52,7 +52,7 @@ NAVIGATION: tuple[Group, ...] = (
             Item(_("Runs"), "run_list", "difference", "runs.view", ("run",)),
             Item(_("Open items"), "open_item_list", "pending_actions", "runs.view", ("open_item",)),
             Item(_("Suggested matches"), "suggestion_list", "join_inner", "runs.view"),
-            Item(_("Match groups"), "match_group_list", "hub", "runs.view", ("match_group",)),
+            Item(_("Match groups"), "match_group_list", "hub", "runs.view", ("match_group", "match_group_undo")),
             Item(_("Matching rules"), "match_rule_list", "tune", "files.view", ("match_rule",)),
             Item(_("Cases"), "case_list", "troubleshoot", "cases.view", ("case",)),
             Item(_("What happened"), "explain", "history", "transactions.view"),

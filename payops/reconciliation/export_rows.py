@@ -25,6 +25,18 @@ from payops.reconciliation.workbench import Difference, differences, with_both_s
 
 Rows: TypeAlias = Iterator[Sequence[Any]]
 PIECE: Final = 2_000
+LIVE: Final = (ItemState.IN_DOUBT, ItemState.DEFINITE)
+OPEN_ITEM_FILTERS: Final[Mapping[str, str]] = {
+    "state": "",
+    "result": "result",
+    "contract": "contract__code",
+    "first_date": "first_date",
+    "cleared_date": "cleared_date",
+    "match_key": "match_key",
+}
+"""What open items are filtered by, and the look-up of each; a state may also be one of the two words below."""
+ALL_LIVE: Final = "live"
+EVERY_STATE: Final = "all"
 
 
 def result_header() -> list[str]:
@@ -198,10 +210,14 @@ def open_item_header() -> list[str]:
 
 
 def open_item_rows(values: Mapping[str, str]) -> tuple[Rows, int]:
-    """Items every run re-tries, of one contract or of all."""
-    items = OpenItem.objects.filter(state__in=(ItemState.IN_DOUBT, ItemState.DEFINITE))
-    if values.get("contract"):
-        items = items.filter(contract__code=values["contract"])
+    """Open items by the filters of their list; without a state those every run re-tries."""
+    state = values.get("state", ALL_LIVE)
+    items = OpenItem.objects.all()
+    if state != EVERY_STATE:
+        items = items.filter(state__in=LIVE if state == ALL_LIVE else [state])
+    for name, lookup in OPEN_ITEM_FILTERS.items():
+        if lookup and values.get(name):
+            items = items.filter(**{lookup: values[name]})
     return _item_stream(items.select_related("contract", "case__owner", "case__merchant")), items.count()
 
 

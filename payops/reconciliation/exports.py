@@ -5,6 +5,7 @@ Rows are read and written a few thousand at a time: a million matched rows take 
 
 from __future__ import annotations
 
+import datetime as dt
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from payops.core.job_files import job_file_keep
 from payops.core.jobs import enqueue, job_log, job_progress
 from payops.core.models import JobRun
 from payops.reconciliation import export_rows
-from payops.reconciliation.choices import ResultKind
+from payops.reconciliation.choices import ItemState, ResultKind
 from payops.reconciliation.comparison import Change
 from payops.reconciliation.export_rows import Rows
 from payops.reconciliation.models import ReconRun
@@ -51,7 +52,8 @@ class Export:
 def export_request(*, what: str, form: str, values: Mapping[str, Any], username: str, language: str = "") -> JobRun:
     """Queue an export; returns its job.
 
-    `what` is 'results' (values: run, kind, hands), 'comparison' (run, before, change) or 'open_items' (contract);
+    `what` is 'results' (values: run, kind, hands), 'comparison' (run, before, change) or 'open_items' (the filters of
+    its list, see OPEN_ITEM_FILTERS);
     `form` csv or xlsx. Raises PayopsError for what no export could be made of, before anything is queued.
     """
     if form not in FORMS:
@@ -139,16 +141,15 @@ def _export(what: str, values: Mapping[str, str], username: str) -> Export:
     if what == "comparison":
         return _comparison(values)
     if what == "open_items":
-        rows, expected = export_rows.open_item_rows(values)
-        return Export(export_rows.open_item_header(), rows, expected, f"open_items_{timezone.localdate():%Y%m%d}")
-    raise PayopsError("exports.unknown", _("There is no export “%s”.") % what, {"what": what})
+        return _open_items(values)
+    raise _unknown(what)
 
 
 def _results(values: Mapping[str, str], username: str) -> Export:
     run = _run(values.get("run", ""))
     kind = values.get("kind", "")
     if kind and kind not in ResultKind.values:
-        raise PayopsError("exports.unknown", _("There is no export “%s”.") % kind, {"kind": kind})
+        raise _unknown(kind)
     if kind == ResultKind.MATCHED:
         rows, expected = export_rows.matched_rows(run), run.matched_count
     else:
@@ -161,10 +162,31 @@ def _comparison(values: Mapping[str, str]) -> Export:
     now, before = _run(values.get("run", "")), _run(values.get("before", ""))
     change = values.get("change", "")
     if change and change not in Change.values:
-        raise PayopsError("exports.unknown", _("There is no export “%s”.") % change, {"change": change})
+        raise _unknown(change)
     rows, expected = export_rows.comparison_rows(now, before, change)
     stem = f"{now.contract.code}_{now.channel_date:%Y%m%d}_run{before.run_no}_run{now.run_no}"
     return Export(export_rows.comparison_header(), rows, expected, stem)
+
+
+def _open_items(values: Mapping[str, str]) -> Export:
+    known = {
+        "state": (export_rows.ALL_LIVE, export_rows.EVERY_STATE, *ItemState.values),
+        "result": ResultKind.values,
+    }
+    for name, choices in known.items():
+        if name in values and values[name] not in choices:
+            raise _unknown(values[name])
+    for name in ("first_date", "cleared_date"):
+        try:
+            dt.date.fromisoformat(values.get(name, "2026-01-01"))
+        except ValueError:
+            raise _unknown(values[name]) from None
+    rows, expected = export_rows.open_item_rows(values)
+    return Export(export_rows.open_item_header(), rows, expected, f"open_items_{timezone.localdate():%Y%m%d}")
+
+
+def _unknown(what: str) -> PayopsError:
+    return PayopsError("exports.unknown", _("There is no export “%s”.") % what, {"what": what})
 
 
 def _run(number: str) -> ReconRun:

@@ -15,6 +15,7 @@ from payops.console import cells
 from payops.console.cells import Cell, Column, Table, link
 from payops.console.lists import Page
 from payops.console.shell import page, view
+from payops.console.views.result_exports import export_offer, my_exports
 from payops.core.formatting import money
 from payops.reconciliation.choices import ResultKind
 from payops.reconciliation.comparison import (
@@ -69,7 +70,7 @@ def run_compare_page(request: HttpRequest, run_id: int) -> HttpResponseBase:
         run_by_number(now, form.cleaned_data["run"]) if form else previous_run(now) or run_by_number(now, numbers[0])
     )
     context |= {"filters": OtherRunForm(numbers, {"run": before.run_no})}
-    context |= _compared(request, run_compare(now, before))
+    context |= _compared(request, run_compare(now, before)) | my_exports(request)
     return page(request, "console/comparison.html", context, title=_("Compared with run #%d") % before.run_no)
 
 
@@ -85,6 +86,7 @@ def _compared(request: HttpRequest, comparison: Comparison) -> dict[str, Any]:
         "figure_table": _figure_table(comparison),
         "voucher_table": _voucher_table(comparison),
         "difference_table": _difference_table(rows[:PAGE], comparison.now.contract.currency),
+        **export_offer(request, "comparison", run=comparison.now.pk, before=comparison.before.pk, change=change),
         "difference_pages": Page([], newer=here if "after" in request.GET else "", older=older),
     }
 

@@ -1,11 +1,12 @@
-"""Matching beyond one key: suggestions, matches by hand, groups, and the rules of each channel."""
+"""Matching beyond one key: suggestions, matches by hand, and the rules of each channel."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from django import forms
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import path
 from django.utils.translation import gettext as _
@@ -15,8 +16,7 @@ from payops.approvals.models import ApprovalRequest, RequestStatus
 from payops.channels.models import ChannelContract
 from payops.console import cells
 from payops.console.cells import Cell, Column, Table, link
-from payops.console.filters import MatchGroupFilter, SuggestionFilter
-from payops.console.lists import list_page
+from payops.console.filters import SuggestionFilter
 from payops.console.shell import action, page, view
 from payops.console.views.proposals import proposal_page
 from payops.core.errors import PayopsError
@@ -28,7 +28,7 @@ from payops.reconciliation.matching.hand import MATCHABLE, hand_match_propose, p
 from payops.reconciliation.matching.rules import ACTION as RULE_ACTION
 from payops.reconciliation.matching.rules import match_rule_propose
 from payops.reconciliation.matching.suggest import Suggestion, suggest, suggestions_of
-from payops.reconciliation.models import MatchGroup, MatchMember, MatchRule, OpenItem
+from payops.reconciliation.models import MatchRule, OpenItem
 
 LOOKED_AT: Final = 500
 OFFERED: Final = 100
@@ -130,6 +130,26 @@ def suggestion_table(request: HttpRequest, case: Discrepancy) -> Table | None:
     return Table(columns, rows, title=_("May belong together"), empty=_("Nothing open on the other side resembles it."))
 
 
+def suggestion_cells(request: HttpRequest, items: Iterable[OpenItem]) -> dict[int, Cell]:
+    """Item id → the score of its likeliest other half, leading to the form that is filled in with it."""
+    waiting = proposed_items()
+    found = {}
+    for item_id, best in suggest(items).items():
+        other = best[0].item
+        proposed = waiting.get(item_id) or waiting.get(other.pk)
+        if proposed:
+            found[item_id] = cells.text(_("Proposed"), link("approval", proposed))
+        elif request.user.may("cases.propose"):
+            url = link("open_item_match", item_id, other=other.pk)
+            found[item_id] = cells.text(best[0].score, url, note=other.match_key)
+        else:
+            found[item_id] = cells.text(best[0].score, note=other.match_key)
+    for item in items:
+        if item.pk in waiting:
+            found[item.pk] = cells.text(_("Proposed"), link("approval", waiting[item.pk]))
+    return found
+
+
 def _amount(item: OpenItem) -> int:
     return item.own_amount if item.side == ItemSide.OWN else item.channel_amount
 
@@ -138,7 +158,10 @@ def _amount(item: OpenItem) -> int:
 
 
 class MatchForm(forms.Form):
-    """Which items belong together with the one the page is about."""
+    """Which items belong together with the one the page is about.
+
+    Offered are what is suggested, what was chosen elsewhere, and the newest of both sides or those of one number.
+    """
 
     others = forms.TypedMultipleChoiceField(
         label=gettext_lazy("The other side"), coerce=int, widget=forms.CheckboxSelectMultiple
@@ -148,23 +171,29 @@ class MatchForm(forms.Form):
     )
     reason = forms.CharField(label=gettext_lazy("Reason"), widget=forms.Textarea(attrs={"rows": 2}), max_length=2000)
 
-    def __init__(self, item: OpenItem, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, item: OpenItem, chosen: set[int], number: str, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, initial={"others": [*chosen], "beside": [*chosen]}, **kwargs)
         suggested = suggestions_of(item)
         rows = OpenItem.objects.filter(contract=item.contract, currency=item.currency, state__in=LIVE)
         rows = rows.filter(result__in=MATCHABLE).exclude(d=0).exclude(pk=item.pk).select_related("contract")
-        first = [found.item for found in suggested]
-        others = rows.exclude(side=item.side).exclude(pk__in=[row.pk for row in first]).order_by("-first_date", "-pk")
+        others, beside = rows.exclude(side=item.side), rows.filter(side=item.side)
         scores = {found.item.pk: found.score for found in suggested}
-        self.fields["others"].choices = _offers([*first, *others[:OFFERED]], scores)
-        beside = _offers(rows.filter(side=item.side).order_by("-first_date", "-pk")[:OFFERED], {})
-        if beside:
-            self.fields["beside"].choices = beside
+        first = [found.item for found in suggested]
+        self.fields["others"].choices = _offers(_offered(others, first, chosen, number), scores)
+        offered = _offers(_offered(beside, [], chosen, number), {})
+        if offered:
+            self.fields["beside"].choices = offered
         else:
             del self.fields["beside"]
 
 
-def _offers(items: Sequence[OpenItem] | Any, scores: dict[int, int]) -> list[tuple[int, str]]:
+def _offered(rows: QuerySet[OpenItem], first: list[OpenItem], chosen: set[int], number: str) -> list[OpenItem]:
+    newest = (rows.filter(match_key=number) if number else rows).order_by("-first_date", "-pk")
+    found = [*rows.filter(pk__in=chosen).order_by("pk"), *first, *newest[:OFFERED]]
+    return list({item.pk: item for item in found}.values())
+
+
+def _offers(items: Sequence[OpenItem], scores: dict[int, int]) -> list[tuple[int, str]]:
     return [
         (
             item.pk,
@@ -172,7 +201,7 @@ def _offers(items: Sequence[OpenItem] | Any, scores: dict[int, int]) -> list[tup
                 [
                     item.match_key,
                     format_amount(_amount(item), item.currency),
-                    item.get_result_display(),
+                    str(item.get_result_display()),
                     item.first_date.isoformat(),
                     *([_("score %d") % scores[item.pk]] if item.pk in scores else []),
                 ]
@@ -180,6 +209,19 @@ def _offers(items: Sequence[OpenItem] | Any, scores: dict[int, int]) -> list[tup
         )
         for item in items
     ]
+
+
+def _chosen(request: HttpRequest) -> set[int]:
+    """Items ticked on this form, or named by the page that led here."""
+    sent = request.POST if request.method == "POST" else request.GET
+    named = [*sent.getlist("other"), *sent.getlist("others"), *sent.getlist("beside")]
+    return {int(number) for number in named if number.isascii() and number.isdigit() and len(number) < 19}
+
+
+class NumberForm(forms.Form):
+    """Which other item is looked for."""
+
+    number = forms.CharField(label=gettext_lazy("Matching key"), max_length=64, required=False)
 
 
 @action("cases.propose", methods=("GET", "POST"))
@@ -190,11 +232,11 @@ def open_item_match(request: HttpRequest, open_item_id: int) -> HttpResponse:
         raise Http404
     if item.state not in LIVE:
         raise PayopsError("matching.not_open", _("%(key)s is not open any more. Look again.") % {"key": item.match_key})
-    chosen = request.GET.getlist("other")
+    number = request.GET.get("number", "").strip()
     parent = (item.case.case_no, link("case_detail", item.case_id)) if item.case else (_("Open items"), _open_items())
     return proposal_page(
         request,
-        MatchForm(item, request.POST or None, initial={"others": chosen}),
+        MatchForm(item, _chosen(request), number, request.POST or None),
         lambda data: hand_match_propose(
             item_ids=[item.pk, *data["others"], *data.get("beside", [])], reason=data["reason"], maker=request.user
         ),
@@ -206,111 +248,12 @@ def open_item_match(request: HttpRequest, open_item_id: int) -> HttpResponse:
             "amount": format_amount(_amount(item), item.currency),
             "day": item.first_date,
         },
+        filters=NumberForm({"number": number}),
     )
 
 
 def _open_items() -> str:
     return link("open_item_list")
-
-
-# --- groups -----------------------------------------------------------------------------------------------------------
-
-
-@view("runs.view")
-def match_group_list(request: HttpRequest) -> HttpResponseBase:
-    """Rows that belong together without one key: found by runs, and made by hand."""
-    columns = [
-        Column(_("Group")),
-        Column(_("Kind")),
-        Column(_("State")),
-        Column(_("Channel")),
-        Column(_("Ours"), "c-amount"),
-        Column(_("The channel's"), "c-amount"),
-        Column(_("Difference"), "c-amount"),
-        Column(_("Run")),
-        Column(_("Request")),
-        Column(_("Made")),
-    ]
-
-    def row(group: MatchGroup) -> list[Cell]:
-        currency = group.contract.currency
-        return [
-            cells.number(group.pk, link("match_group", group.pk)),
-            cells.text(group.get_kind_display()),
-            _group_state(group),
-            cells.text(group.contract.code),
-            cells.money(group.own_amount, currency),
-            cells.money(group.channel_amount, currency),
-            cells.money(group.difference, currency, signed=True),
-            cells.number(f"#{group.run_id}", link("run", group.run_id)) if group.run_id else cells.text("–"),
-            _request_cell(group.approval_id),
-            cells.moment(group.made_at),
-        ]
-
-    groups = MatchGroup.objects.select_related("contract", "end")
-    return list_page(
-        request,
-        title=_("Match groups"),
-        filters=MatchGroupFilter(request.GET, queryset=groups, request=request),
-        columns=columns,
-        row=row,
-        export_name="match_groups",
-        empty=_("Nothing is matched in groups."),
-    )
-
-
-def _group_state(group: MatchGroup) -> Cell:
-    if getattr(group, "end", None) is not None:
-        return cells.badge("replaced", _("Ended"))
-    return cells.badge("active", _("Counts"))
-
-
-def _request_cell(approval_id: int | None) -> Cell:
-    return cells.number(f"#{approval_id}", link("approval", approval_id)) if approval_id else cells.text("–")
-
-
-@view("runs.view")
-def match_group(request: HttpRequest, match_group_id: int) -> HttpResponseBase:
-    """One group with the rows it claims."""
-    group = MatchGroup.objects.select_related("contract", "end", "run").filter(pk=match_group_id).first()
-    if group is None:
-        raise Http404
-    currency = group.contract.currency
-    facts = [
-        (_("Channel"), cells.text(group.contract.code)),
-        (_("Ours"), cells.money(group.own_amount, currency)),
-        (_("The channel's"), cells.money(group.channel_amount, currency)),
-        (_("Difference"), cells.money(group.difference, currency, signed=True)),
-        (_("Made by"), cells.text(group.made_by)),
-        (_("Made"), cells.moment(group.made_at)),
-        (_("Run"), cells.number(f"#{group.run_id}", link("run", group.run_id)) if group.run_id else cells.text("–")),
-        (_("Request"), _request_cell(group.approval_id)),
-        (_("Reason"), cells.text(group.why.get("reason", "–"))),
-    ]
-    context = {
-        "parent_title": _("Match groups"),
-        "parent_url": link("match_group_list"),
-        "badges": [_group_state(group)],
-        "facts": facts,
-        "tables": [_member_table(group)],
-    }
-    return page(request, "console/detail.html", context, title=f"{group.get_kind_display()} #{group.pk}")
-
-
-def _member_table(group: MatchGroup) -> Table:
-    def url(member: MatchMember) -> str:
-        return link("transaction" if member.side == ItemSide.OWN else "bill_line", member.row_id)
-
-    rows = [
-        [
-            cells.text(member.get_side_display()),
-            cells.number(member.row_id, url(member)),
-            cells.money(member.amount, group.contract.currency),
-        ]
-        for member in group.members.order_by("-side", "pk")[:LOOKED_AT]
-    ]
-    columns = [Column(_("Side")), Column(_("Transaction or bill line")), Column(_("Amount"), "c-amount")]
-    return Table(columns, rows, title=_("Members"))
 
 
 # --- rules ------------------------------------------------------------------------------------------------------------
@@ -342,6 +285,10 @@ def match_rule_list(request: HttpRequest) -> HttpResponseBase:
         Table(columns, former, title=_("Former versions"), empty=_("There are none.")),
     ]
     return page(request, "console/detail.html", {"tables": tables}, title=_("Matching rules"))
+
+
+def _request_cell(approval_id: int | None) -> Cell:
+    return cells.number(f"#{approval_id}", link("approval", approval_id)) if approval_id else cells.text("–")
 
 
 def _rule_row(rule: MatchRule, url: str) -> list[Cell]:
@@ -433,8 +380,6 @@ def match_rule_change(request: HttpRequest, channel_code: str) -> HttpResponse:
 urlpatterns = [
     path("match-suggestions/", suggestion_list, name="suggestion_list"),
     path("open-items/<int:open_item_id>/match/", open_item_match, name="open_item_match"),
-    path("match-groups/", match_group_list, name="match_group_list"),
-    path("match-groups/<int:match_group_id>/", match_group, name="match_group"),
     path("match-rules/", match_rule_list, name="match_rule_list"),
     path("match-rules/<slug:channel_code>/", match_rule_change, name="match_rule_change"),
 ]

@@ -26,8 +26,12 @@ def proposal_page(
     parent: tuple[Any, str],
     lead: Any = "",
     tables: Sequence[Table] = (),
+    filters: forms.Form | None = None,
 ) -> HttpResponse:
-    """The form, and on POST the proposal; a refusal of the service stays on the form with what was filled in."""
+    """The form, and on POST the proposal; a refusal of the service stays on the form with what was filled in.
+
+    `filters` narrows what the form offers, above it.
+    """
     if request.method == "POST" and form.is_valid():
         try:
             proposed = propose(form.cleaned_data)
@@ -43,5 +47,6 @@ def proposal_page(
         "parent_title": parent[0],
         "parent_url": parent[1],
         "tables": list(tables),
+        "filters": filters,
     }
     return page(request, "console/form.html", context, title=title, status=400 if form.errors else 200)

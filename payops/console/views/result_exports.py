@@ -17,6 +17,7 @@ from payops.core.choices import JobState
 from payops.core.job_files import job_file
 from payops.core.models import JobRun
 from payops.core.retelling import retold
+from payops.reconciliation.export_rows import OPEN_ITEM_FILTERS
 from payops.reconciliation.exports import export_request, exports
 
 SHOWN: Final = 6
@@ -25,7 +26,7 @@ TYPES: Final = {
     "csv": "text/csv; charset=utf-8",
     "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
 }
-ASKED: Final = ("run", "before", "change", "kind", "hands", "contract")
+ASKED: Final = ("run", "before", "change", "kind", "hands", *OPEN_ITEM_FILTERS)
 """What an export may be asked with; everything else a form sends is left out."""
 
 
@@ -37,6 +38,13 @@ def my_exports(request: HttpRequest) -> dict[str, Any]:
         "exports_under_way": any(job.state in UNDER_WAY for job in jobs),
         "exports_url": link("result_export_list"),
     }
+
+
+def export_offer(request: HttpRequest, what: str, **values: Any) -> dict[str, Any]:
+    """What a page's export buttons send: what is exported and with which filters; nothing for who may not export."""
+    if not request.user.may("reports.export"):
+        return {}
+    return {"export_fields": {"what": what} | {name: value for name, value in values.items() if value}}
 
 
 def _line(job: JobRun) -> dict[str, Any]:

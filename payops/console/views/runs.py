@@ -19,11 +19,14 @@ from payops.console.filters import OpenItemFilter, ResultFilter, RunFilter
 from payops.console.lists import Button, keyset, list_page, without
 from payops.console.shell import action, page, view
 from payops.console.tables import kind_label
+from payops.console.views.matching import suggestion_cells
+from payops.console.views.result_exports import export_offer, my_exports
 from payops.core.formatting import local_name, money
 from payops.core.retelling import retold
 from payops.discrepancies.selectors import reference_day
 from payops.orders.models import Transaction
 from payops.reconciliation.choices import ItemState, ResultKind, RunState
+from payops.reconciliation.export_rows import EVERY_STATE, OPEN_ITEM_FILTERS
 from payops.reconciliation.jobs import run_enqueue
 from payops.reconciliation.models import OpenItem, ReconResult, ReconRun
 from payops.reconciliation.selectors import items_by_first_date
@@ -348,8 +351,10 @@ def open_item_list(request: HttpRequest) -> HttpResponseBase:
         Column(_("Definite since")),
         Column(_("Cleared on")),
         Column(_("Case")),
+        Column(_("Suggested")),
     ]
     today = reference_day()
+    suggested: dict[int, Cell] = {}
 
     def row(item: OpenItem) -> list[Cell]:
         return [
@@ -363,20 +368,24 @@ def open_item_list(request: HttpRequest) -> HttpResponseBase:
             cells.date(item.definite_date, link("run", item.definite_run_id) if item.definite_run_id else ""),
             cells.date(item.cleared_date, link("run", item.cleared_run_id) if item.cleared_run_id else ""),
             cells.number(item.case.case_no, link("case_detail", item.case_id)) if item.case else cells.text("–"),
+            suggested.get(item.pk, cells.text("–")),
         ]
 
     data = request.GET.copy()
     if not data:
         data["state"] = "live"
     filters = OpenItemFilter(data, queryset=OpenItem.objects.select_related("contract", "case"), request=request)
+    asked = {name: data.get(name, "") for name in OPEN_ITEM_FILTERS} | {"state": data.get("state") or EVERY_STATE}
     return list_page(
         request,
         title=_("Open items"),
         filters=filters,
         columns=columns,
         row=row,
-        export_name="open_items",
         summary=_ages(today),
+        prepare=lambda items: suggested.update(suggestion_cells(request, items)),
+        extra={**export_offer(request, "open_items", **asked), **my_exports(request)},
+        template="console/exportable_list.html",
         empty=_("Nothing is open: every row has found its other half."),
     )
 

@@ -26,7 +26,7 @@ from payops.console.cells import Cell, Column, Table, link
 from payops.console.lists import Button, keyset
 from payops.console.shell import action, came_from, page, view
 from payops.console.tables import kind_label
-from payops.console.views.result_exports import my_exports
+from payops.console.views.result_exports import export_offer, my_exports
 from payops.console.views.runs import equation_table, unmatched_count
 from payops.core.choices import JobState
 from payops.core.errors import PayopsError
@@ -336,9 +336,7 @@ def _result_part(request: HttpRequest, place: Place, here: TimelineDay) -> dict[
         "rows": [_row(row, run.contract.currency, today) for row in with_both_sides(pages.rows)],
         "pages": pages,
         "hand_over_form": HandOverForm(initial={"owner": request.user}) if may_hand_over else None,
-        "export_fields": {"what": "results", "run": run.pk, "kind": place.kind, "hands": place.hands}
-        if request.user.may("reports.export")
-        else None,
+        **export_offer(request, "results", run=run.pk, kind=place.kind, hands=place.hands),
         "run": run,
         "empty": _empty(place, run),
     }

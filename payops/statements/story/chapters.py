@@ -25,6 +25,7 @@ from payops.reconciliation.models import OpenItem, ReconResult, ReconRun, RunVou
 from payops.statements.story.bookings import vouchers_told
 from payops.statements.story.events import Event
 from payops.statements.story.finding import DAYS_AROUND, Subjects
+from payops.statements.story.groups import group_events
 from payops.statements.story.payments import settlement_told
 
 LINE_KINDS: Final = dict(LineKind.choices) | dict(Kind.choices)
@@ -50,6 +51,7 @@ def tell(subjects: Subjects) -> list[Event]:
         *_bills(subjects, runs),
         *_run_events(subjects, runs, said),
         *_item_events(items),
+        *group_events(subjects),
         *_case_events(cases),
         *paid,
         *vouchers_told(subjects, booked),

@@ -1,0 +1,260 @@
+"""Rows matched in groups: what belongs together, what it cleared, and taking a match by hand back."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from django import forms
+from django.db.models import Q
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.urls import path
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from payops.accounts.choices import Event
+from payops.channels.models import BillLine
+from payops.console import cells
+from payops.console.cells import Cell, Column, Table, link
+from payops.console.filters import MatchGroupFilter
+from payops.console.lists import Button, list_page
+from payops.console.shell import action, page, view
+from payops.console.views.proposals import proposal_page
+from payops.core.errors import PayopsError
+from payops.core.formatting import money
+from payops.orders.models import Transaction
+from payops.reconciliation.choices import GroupKind, ItemSide, ItemState
+from payops.reconciliation.matching.undo import (
+    CLEARED_EVENTS,
+    hand_match_undo_check,
+    hand_match_undo_propose,
+    undo_proposed,
+)
+from payops.reconciliation.models import MatchGroup, OpenItem, RunVoucher
+
+SHOWN: Final = 500
+
+
+@view("runs.view")
+def match_group_list(request: HttpRequest) -> HttpResponseBase:
+    """Rows that belong together without one key: found by runs, and made by hand."""
+    columns = [
+        Column(_("Group")),
+        Column(_("Kind")),
+        Column(_("State")),
+        Column(_("Channel")),
+        Column(_("Ours"), "c-amount"),
+        Column(_("The channel's"), "c-amount"),
+        Column(_("Difference"), "c-amount"),
+        Column(_("Run")),
+        Column(_("Request")),
+        Column(_("Made")),
+    ]
+
+    def row(group: MatchGroup) -> list[Cell]:
+        currency = group.contract.currency
+        return [
+            cells.number(group.pk, link("match_group", group.pk)),
+            cells.text(group.get_kind_display()),
+            _group_state(group),
+            cells.text(group.contract.code),
+            cells.money(group.own_amount, currency),
+            cells.money(group.channel_amount, currency),
+            cells.money(group.difference, currency, signed=True),
+            _run_cell(group.run_id),
+            _request_cell(group.approval_id),
+            cells.moment(group.made_at),
+        ]
+
+    groups = MatchGroup.objects.select_related("contract", "end")
+    return list_page(
+        request,
+        title=_("Match groups"),
+        filters=MatchGroupFilter(request.GET, queryset=groups, request=request),
+        columns=columns,
+        row=row,
+        export_name="match_groups",
+        empty=_("Nothing is matched in groups."),
+    )
+
+
+def _group_state(group: MatchGroup) -> Cell:
+    end = getattr(group, "end", None)
+    if end is None:
+        return cells.badge("active", _("Counts"))
+    return cells.badge("replaced", _("Taken back") if end.approval_id else _("Ended"))
+
+
+def _run_cell(run_id: int | None) -> Cell:
+    return cells.number(f"#{run_id}", link("run", run_id)) if run_id else cells.text("–")
+
+
+def _request_cell(approval_id: int | None) -> Cell:
+    return cells.number(f"#{approval_id}", link("approval", approval_id)) if approval_id else cells.text("–")
+
+
+def _group_or_404(match_group_id: int) -> MatchGroup:
+    groups = MatchGroup.objects.select_related("contract", "end", "run")
+    group = groups.filter(pk=match_group_id).first()
+    if group is None:
+        raise Http404
+    return group
+
+
+@view("runs.view")
+def match_group(request: HttpRequest, match_group_id: int) -> HttpResponseBase:
+    """One group: the rows it claims, what they were cleared of, and what that booked."""
+    group = _group_or_404(match_group_id)
+    currency = group.contract.currency
+    facts = [
+        (_("Channel"), cells.text(group.contract.code)),
+        (_("Ours"), cells.money(group.own_amount, currency)),
+        (_("The channel's"), cells.money(group.channel_amount, currency)),
+        (_("Difference"), cells.money(group.difference, currency, signed=True)),
+        (_("Made by"), cells.text(group.made_by)),
+        (_("Made"), cells.moment(group.made_at)),
+        (_("Run"), _run_cell(group.run_id)),
+        (_("Request"), _request_cell(group.approval_id)),
+        (_("Reason"), cells.text(group.why.get("reason", "–"))),
+    ]
+    end = getattr(group, "end", None)
+    if end is not None:
+        facts += [(_("Ended"), cells.moment(end.made_at)), (_("Taken back by"), _request_cell(end.approval_id))]
+    items = _items(group)
+    context = {
+        "parent_title": _("Match groups"),
+        "parent_url": link("match_group_list"),
+        "badges": [_group_state(group)],
+        "buttons": _buttons(request, group),
+        "facts": facts,
+        "tables": [_member_table(group), _item_table(items), _voucher_table(items, currency)],
+    }
+    return page(request, "console/detail.html", context, title=f"{group.get_kind_display()} #{group.pk}")
+
+
+def _buttons(request: HttpRequest, group: MatchGroup) -> list[Button]:
+    if group.kind != GroupKind.BY_HAND or getattr(group, "end", None) is not None:
+        return []
+    waiting = undo_proposed(group)
+    if waiting is not None:
+        return [Button(_("Waiting for approval"), link("approval", waiting.pk))]
+    if request.user.may("cases.propose"):
+        return [Button(_("Take this match back"), link("match_group_undo", group.pk))]
+    return []
+
+
+def _member_table(group: MatchGroup) -> Table:
+    members = list(group.members.order_by("-side", "row_id")[:SHOWN])
+    own = Transaction.objects.filter(pk__in=[row.row_id for row in members if row.side == ItemSide.OWN])
+    lines = BillLine.objects.filter(pk__in=[row.row_id for row in members if row.side == ItemSide.CHANNEL])
+    keys = {(ItemSide.OWN.value, row.pk): row for row in own} | {(ItemSide.CHANNEL.value, row.pk): row for row in lines}
+    rows = []
+    for member in members:
+        row = keys.get((member.side, member.row_id))
+        url = link("transaction" if member.side == ItemSide.OWN else "bill_line", member.row_id)
+        at = getattr(row, "created_at", None) or getattr(row, "occurred_at", None)
+        rows.append(
+            [
+                cells.text(member.get_side_display()),
+                cells.number(row.match_key if row else member.row_id, url),
+                cells.moment(at),
+                cells.money(member.amount, group.contract.currency, signed=True),
+                cells.text(_("Whole story"), link("explain", q=member.row_id)),
+            ]
+        )
+    columns = [
+        Column(_("Side")),
+        Column(_("Matching key")),
+        Column(_("Time")),
+        Column(_("Amount"), "c-amount"),
+        Column(""),
+    ]
+    return Table(columns, rows, title=_("Members"))
+
+
+def _items(group: MatchGroup) -> list[OpenItem]:
+    """Open items of the members that were cleared, or are open again."""
+    mine = Q()
+    for side, row_id in group.members.values_list("side", "row_id")[:SHOWN]:
+        name = "transaction_id" if side == ItemSide.OWN else "bill_line_id"
+        mine |= Q(side=side, **{name: row_id})
+    items = OpenItem.objects.filter(mine, contract=group.contract).exclude(state=ItemState.WITHDRAWN)
+    return list(items.select_related("case", "cleared_run").order_by("pk"))
+
+
+def _item_table(items: list[OpenItem]) -> Table:
+    rows = [
+        [
+            cells.result(item.result, item.get_result_display()),
+            cells.number(item.match_key, link("explain", q=item.transaction_id or item.bill_line_id)),
+            cells.state(item),
+            cells.money(item.d, item.currency, signed=True),
+            cells.date(item.first_date, link("run", item.first_run_id)),
+            cells.date(item.cleared_date, link("run", item.cleared_run_id) if item.cleared_run_id else ""),
+            cells.number(item.case.case_no, link("case_detail", item.case_id)) if item.case else cells.text("–"),
+        ]
+        for item in items
+    ]
+    columns = [
+        Column(_("Result")),
+        Column(_("Matching key")),
+        Column(_("State")),
+        Column(_("Difference"), "c-amount"),
+        Column(_("First seen")),
+        Column(_("Cleared on")),
+        Column(_("Case")),
+    ]
+    return Table(columns, rows, title=_("Open items"), empty=_("Its rows were never open."))
+
+
+def _voucher_table(items: list[OpenItem], currency: str) -> Table:
+    """What the runs that cleared its items booked as cleared; their totals may hold other items of the day as well."""
+    runs = {item.cleared_run_id for item in items if item.cleared_run_id}
+    booked = RunVoucher.objects.filter(run__in=runs, event__in=CLEARED_EVENTS, voucher_id__isnull=False)
+    rows = [
+        [
+            cells.text(Event(row.event).label),
+            _run_cell(row.run_id),
+            cells.text(", ".join(f"{name} {money(value, currency)}" for name, value in sorted(row.amounts.items()))),
+            cells.number(row.voucher_id, link("voucher", row.voucher_id)),
+        ]
+        for row in booked.order_by("pk")
+    ]
+    columns = [Column(_("Rule")), Column(_("Run")), Column(_("Amounts")), Column(_("Voucher"))]
+    return Table(columns, rows, title=_("Vouchers"), empty=_("Nothing had to be booked."))
+
+
+class UndoForm(forms.Form):
+    """Why a match by hand is taken back."""
+
+    reason = forms.CharField(label=gettext_lazy("Reason"), widget=forms.Textarea(attrs={"rows": 2}), max_length=2000)
+
+
+@action("cases.propose", methods=("GET", "POST"))
+def match_group_undo(request: HttpRequest, match_group_id: int) -> HttpResponse:
+    """Propose that a match by hand is taken back; what stands in the way is said before anything is filled in."""
+    group = _group_or_404(match_group_id)
+    title = _("Take match #%d back") % group.pk
+    parent = f"{group.get_kind_display()} #{group.pk}", link("match_group", group.pk)
+    try:
+        undo = hand_match_undo_check(group.pk)
+    except PayopsError as error:
+        context = {"trouble": str(error), "parent_title": parent[0], "parent_url": parent[1]}
+        status = 200 if request.method == "GET" else 400
+        return page(request, "console/detail.html", context, title=title, status=status)
+    return proposal_page(
+        request,
+        UndoForm(request.POST or None),
+        lambda data: hand_match_undo_propose(group_id=group.pk, reason=data["reason"], maker=request.user),
+        title=title,
+        parent=parent,
+        lead=_("%(day)s is run again when a second person agrees: these items and their cases are open then.")
+        % {"day": undo.day},
+        tables=[_item_table(list(undo.items))],
+    )
+
+
+urlpatterns = [
+    path("match-groups/", match_group_list, name="match_group_list"),
+    path("match-groups/<int:match_group_id>/", match_group, name="match_group"),
+    path("match-groups/<int:match_group_id>/undo/", match_group_undo, name="match_group_undo"),
+]

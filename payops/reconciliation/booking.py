@@ -13,6 +13,7 @@ from payops.channels.choices import CostMode
 from payops.channels.models import ChannelContract
 from payops.reconciliation.choices import ItemState
 from payops.reconciliation.models import OpenItem, ReconRun, RunVoucher
+from payops.reconciliation.selectors import run_vouchers_standing
 
 SOURCE_KIND = "recon_run_voucher"
 Rule = tuple[int, str]
@@ -36,9 +37,9 @@ def book(run: ReconRun, *, settled: int, cost: int, discounts: Mapping[str, int]
 
 
 def booked_totals(contract: ChannelContract, day: date, batch: int) -> dict[Rule, Amounts]:
-    """What the runs of this day have booked so far, by rule."""
+    """What the runs of this day have booked so far, by rule; a voucher that was reversed is no longer in the books."""
     totals: dict[Rule, Amounts] = defaultdict(lambda: defaultdict(int))
-    for voucher in RunVoucher.objects.filter(contract=contract, channel_date=day, batch=batch):
+    for voucher in run_vouchers_standing().filter(contract=contract, channel_date=day, batch=batch):
         for name, amount in voucher.amounts.items():
             totals[voucher.event, voucher.merchant_no][name] += amount
     return totals

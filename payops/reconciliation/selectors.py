@@ -5,14 +5,22 @@ from typing import Any
 
 from django.db.models import Count, QuerySet
 
+from payops.accounts.choices import DocumentState
+from payops.accounts.models import CorrectionVoucher
 from payops.channels.models import ChannelContract
 from payops.reconciliation.choices import ItemState
-from payops.reconciliation.models import OpenItem, ReconRun
+from payops.reconciliation.models import OpenItem, ReconRun, RunVoucher
 
 
 def current_run(contract: ChannelContract, day: date, batch: int = 1) -> ReconRun | None:
     """The run that counts for a contract's channel date; None before the first complete one."""
     return ReconRun.objects.filter(contract=contract, channel_date=day, batch=batch, is_current=True).first()
+
+
+def run_vouchers_standing() -> QuerySet[RunVoucher]:
+    """What runs booked and nobody reversed: only this is in the books, and the next run of its day books the rest."""
+    reversed_ones = CorrectionVoucher.objects.filter(reverses__isnull=False, correction__state=DocumentState.BOOKED)
+    return RunVoucher.objects.exclude(voucher_id__in=reversed_ones.values("reverses"))
 
 
 def open_items(contract: ChannelContract | None = None) -> QuerySet[OpenItem]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
-from payops.accounts.choices import Event
+from payops.accounts.choices import DocumentState, Event
 from payops.accounts.corrections import reversed_vouchers
-from payops.accounts.models import PostingKey
+from payops.accounts.models import CorrectionVoucher, PostingKey
 from payops.discrepancies.models import Discrepancy
-from payops.reconciliation.models import OpenItem, ReceiptDifference, RunVoucher
+from payops.reconciliation.models import OpenItem, ReceiptDifference, ReconRun, RunVoucher
 
 SURPLUS: Final = (Event.SURPLUS_FOUND,)
 SHORTAGE: Final = (Event.SHORTAGE_FOUND, Event.FEE_CLAIM)
@@ -21,14 +21,12 @@ def suspense_vouchers(cases: Sequence[Discrepancy]) -> dict[int, set[int]]:
     """Case id → the vouchers its suspense stands in: of its runs, its bank line, its receipt. Few queries for all."""
     found: dict[int, set[int]] = defaultdict(set)
     by_id = {case.pk: case for case in cases}
-    items = OpenItem.objects.filter(case__in=by_id, definite_run__isnull=False)
-    runs: dict[int, list[Discrepancy]] = defaultdict(list)
-    for case_id, run_id in items.order_by().values_list("case_id", "definite_run_id").distinct():
-        runs[run_id].append(by_id[case_id])
-    booked = RunVoucher.objects.filter(run__in=runs, event__in=(*SURPLUS, *SHORTAGE), voucher_id__isnull=False)
-    for run_id, event, voucher_id in booked.values_list("run_id", "event", "voucher_id"):
-        for case in runs[run_id]:
-            if event in (SURPLUS if case.suspense > 0 else SHORTAGE):
+    items = OpenItem.objects.filter(case__in=by_id, definite_run__isnull=False).select_related("definite_run")
+    found_by = [(by_id[item.case_id], item.definite_run) for item in items]
+    booked = _Booked([run for _case, run in found_by])
+    for case, run in found_by:
+        for event in SURPLUS if case.suspense > 0 else SHORTAGE:
+            if (voucher_id := booked.stands_in(run, event)) is not None:
                 found[case.pk].add(voucher_id)
     differences = ReceiptDifference.objects.filter(receipt__case__in=by_id, voucher_id__isnull=False)
     for case_id, voucher_id in differences.values_list("receipt__case_id", "voucher_id"):
@@ -38,6 +36,37 @@ def suspense_vouchers(cases: Sequence[Discrepancy]) -> dict[int, set[int]]:
     for source_id, voucher_id in keys.values_list("source_id", "voucher_id"):
         found[lines[source_id]].add(voucher_id)
     return found
+
+
+class _Booked:
+    """What the runs of some days booked to suspense: after a reversal the next run of the day books it again."""
+
+    def __init__(self, runs: Sequence[ReconRun]) -> None:
+        rows = RunVoucher.objects.filter(
+            contract__in={run.contract_id for run in runs},
+            channel_date__in={run.channel_date for run in runs},
+            event__in=(*SURPLUS, *SHORTAGE),
+            voucher_id__isnull=False,
+        )
+        self.rows: dict[tuple[Any, ...], list[RunVoucher]] = defaultdict(list)
+        for row in rows.select_related("run").order_by("pk"):
+            self.rows[row.contract_id, row.channel_date, row.batch, row.event].append(row)
+        corrected = CorrectionVoucher.objects.filter(
+            reverses__in=[row.voucher_id for of_rule in self.rows.values() for row in of_rule],
+            correction__state=DocumentState.BOOKED,
+        )
+        self.reversed_at = dict(corrected.values_list("reverses", "correction__booked_at"))
+
+    def stands_in(self, run: ReconRun, event: Event) -> int | None:
+        """The voucher in which what the run found stands by now; None where it booked nothing of the kind."""
+        rows = self.rows[run.contract_id, run.channel_date, run.batch, event]
+        row = next((row for row in rows if row.run_id == run.pk), None)
+        while row is not None and (reversed_at := self.reversed_at.get(row.voucher_id)) is not None:
+            again = next((later for later in rows if later.run.finished_at > reversed_at), None)
+            if again is None:
+                break
+            row = again
+        return row.voucher_id if row is not None else None
 
 
 def reversed_suspense(cases: Sequence[Discrepancy]) -> dict[int, int]:

@@ -31,7 +31,8 @@ from payops.merchants.terms import pay_date
 from payops.orders.choices import Origin
 from payops.orders.models import Transaction
 from payops.orders.services import post_missing, watermarks_set
-from payops.reconciliation.models import ReconRun, RunVoucher
+from payops.reconciliation.models import ReconRun
+from payops.reconciliation.selectors import run_vouchers_standing
 from payops.settlement import holds, sql
 from payops.settlement.choices import SessionKind
 from payops.settlement.models import ClearedDay, ClearingItem, ClearingSession, ClearingSheet
@@ -153,7 +154,7 @@ def returns_of_surplus(contract: ChannelContract, day: dt.date) -> list[int]:
 
 def discounts_of_runs(contract: ChannelContract, days: Iterable[dt.date]) -> dict[str, int]:
     """X by merchant number that runs booked for these channel dates; minor units."""
-    rows = RunVoucher.objects.filter(contract=contract, channel_date__in=list(days), event=Event.BILL_DISCOUNT)
+    rows = run_vouchers_standing().filter(contract=contract, channel_date__in=list(days), event=Event.BILL_DISCOUNT)
     amount = Cast(KeyTextTransform("X", "amounts"), BigIntegerField())
     return dict(rows.order_by().values_list("merchant_no").annotate(total=Sum(amount)))
 

@@ -19,7 +19,8 @@ from payops.merchants.models import Collection
 from payops.reconciliation.choices import ItemState, ResultKind
 from payops.reconciliation.funds.allocation import group_of_receipt
 from payops.reconciliation.funds.receipts import receipt_is_given_up
-from payops.reconciliation.models import ChannelReceipt, OpenItem, RunVoucher
+from payops.reconciliation.models import ChannelReceipt, OpenItem
+from payops.reconciliation.selectors import run_vouchers_standing
 from payops.settlement import holds, sql
 from payops.settlement.choices import HoldState, SessionKind
 from payops.settlement.clearing import discounts_of_runs, returns_of_surplus
@@ -123,7 +124,7 @@ def equation_of(contract: ChannelContract, own_date: dt.date) -> Equation:
 def bill_totals(contract: ChannelContract, own_date: dt.date) -> tuple[int, int]:
     """What the channel owes by its bill (S) and what it costs (K): all run vouchers of the date together."""
     due = cost = 0
-    vouchers = RunVoucher.objects.filter(
+    vouchers = run_vouchers_standing().filter(
         contract=contract, channel_date=own_date, event__in=(Event.BILL_NETTED, Event.BILL_BILLED)
     )
     for amounts in vouchers.values_list("amounts", flat=True):

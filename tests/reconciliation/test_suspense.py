@@ -15,8 +15,11 @@ from payops.discrepancies.choices import ActionKind, CaseState
 from payops.discrepancies.models import Discrepancy
 from payops.discrepancies.services import action_propose, actions_propose_many
 from payops.reconciliation.models import ReconRun, RunVoucher
+from payops.reconciliation.services import run_reconcile
+from payops.settlement.clearing import discounts_of_runs
+from payops.settlement.equation import bill_totals
 from tests.accounts.documents import approve
-from tests.reconciliation.builders import MON, Town, line, pay
+from tests.reconciliation.builders import MON, TUE, Town, booked, line, pay
 
 
 @pytest.fixture
@@ -91,3 +94,41 @@ def test_the_other_sides_voucher_does_not_concern_a_case(run: ReconRun, alice: A
     with pytest.raises(PayopsError) as caught:
         action_propose(case_id=case(run, -10_000).pk, kind=ActionKind.LOSS, params={}, user=alice, note="Lost.")
     assert caught.value.code == "discrepancies.suspense_reversed"
+
+
+def test_the_next_run_of_the_day_books_what_was_reversed_and_the_case_is_worked_on(
+    run: ReconRun, town: Town, alice: Any, bob: Any
+) -> None:
+    reverse(voucher_of(run, Event.SURPLUS_FOUND), alice, bob)
+    assert (town.surplus, town.clearing) == (0, -700)
+    again = town.run(MON)
+    assert (booked(again), town.surplus, town.clearing) == ({"Surplus to suspense": {"D": 700}}, 700, 0)
+    assert booked(town.run(MON)) == {}
+    request_approve(request_id=to_income(case(run, 700), alice).approval_id, checker=bob)
+    assert town.surplus == 0
+
+
+def test_what_was_booked_again_may_be_reversed_again(run: ReconRun, town: Town, alice: Any, bob: Any) -> None:
+    reverse(voucher_of(run, Event.SURPLUS_FOUND), alice, bob)
+    reverse(voucher_of(town.run(MON), Event.SURPLUS_FOUND), alice, bob)
+    assert refused(lambda: to_income(case(run, 700), alice)) == "discrepancies.suspense_reversed"
+
+
+def test_the_other_half_of_what_was_reversed_leaves_nothing_behind(
+    run: ReconRun, town: Town, alice: Any, bob: Any
+) -> None:
+    reverse(voucher_of(run, Event.SURPLUS_FOUND), alice, bob)
+    town.orders(pay("9", TUE, amount="7.00"))
+    town.close(TUE)
+    town.bill(TUE)
+    run_reconcile(contract=town.contract, day=TUE)
+    town.run(MON)
+    assert (town.surplus, town.clearing) == (0, 0)
+
+
+def test_a_merchants_discount_booked_again_is_cleared_once(town: Town, alice: Any, bob: Any) -> None:
+    run = town.day(MON, [pay("1", MON)], [line("R-1", MON, discount=500)])
+    reverse(voucher_of(run, Event.BILL_DISCOUNT), alice, bob)
+    town.run(MON)
+    assert discounts_of_runs(town.contract, [MON]) == {"M-A": 500}
+    assert bill_totals(town.contract, MON) == (run.vouchers.get(event=Event.BILL_NETTED).amounts["S"], 20)

@@ -70,6 +70,7 @@ class GroupBy(models.TextChoices):
     KEY = "key", _("The matching key, repeated")
     REQUEST = "request", _("Order number of the line = our request number")
     ORDER = "order", _("Order number of the line = merchant order number")
+    ORIGINAL = "original", _("Original order of the line = request number of our payment")
     TRADE = "trade", _("Channel trade number (batch number)")
 
 

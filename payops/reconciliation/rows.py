@@ -21,7 +21,10 @@ def sign_of(kind: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class OwnRow:
-    """A transaction of ours. `value` is what it put on channel pending clearing: ±amount, 0 while it does not count."""
+    """A transaction of ours. `value` is what it put on channel pending clearing: ±amount, 0 while it does not count.
+
+    `original_key` and `original_trade_no` are the numbers of the payment a refund or void takes back.
+    """
 
     id: int
     transaction_no: str
@@ -41,6 +44,8 @@ class OwnRow:
     original_id: int | None
     order_no: str
     origin: str
+    original_key: str = ""
+    original_trade_no: str = ""
 
     @property
     def sign(self) -> int:
@@ -87,6 +92,7 @@ class LineRow:
     request_no: str
     status: str
     value: int
+    original_trade_no: str = ""
 
     @property
     def sign(self) -> int:
@@ -126,13 +132,19 @@ def own_rows_of(ids: Iterable[int]) -> dict[int, OwnRow]:
     """The transactions with these ids."""
     found = {}
     for batch in _batches(ids):
-        for row in Transaction.objects.filter(id__in=batch).select_related("merchant"):
-            found[row.pk] = own_row(row)
+        rows = list(Transaction.objects.filter(id__in=batch).select_related("merchant"))
+        originals = {row.original_id for row in rows if row.original_id}
+        numbers = {}
+        if originals:
+            paid = Transaction.objects.filter(id__in=originals)
+            numbers = {pk: (key, trade) for pk, key, trade in paid.values_list("pk", "match_key", "channel_trade_no")}
+        for row in rows:
+            found[row.pk] = own_row(row, numbers.get(row.original_id, ("", "")))
     return found
 
 
-def own_row(row: Transaction) -> OwnRow:
-    """One transaction as a record; its merchant should be selected along."""
+def own_row(row: Transaction, original: tuple[str, str] = ("", "")) -> OwnRow:
+    """One transaction as a record; its merchant should be selected along. `original`: key and trade number of it."""
     return OwnRow(
         id=row.pk,
         transaction_no=row.transaction_no,
@@ -152,6 +164,8 @@ def own_row(row: Transaction) -> OwnRow:
         original_id=row.original_id,
         order_no=row.merchant_order_no,
         origin=row.origin,
+        original_key=original[0],
+        original_trade_no=original[1],
     )
 
 
@@ -176,5 +190,6 @@ def line_rows_of(ids: Iterable[int], contract: ChannelContract) -> dict[int, Lin
                 request_no=row.request_no or "",
                 status=row.status,
                 value=row.settled_amount + (row.fee if netted else 0),
+                original_trade_no=row.original_trade_no or "",
             )
     return found

@@ -72,7 +72,7 @@ def reverse(
 
 @dataclass
 class Bill:
-    """One line of a bill to be. `fee` is what the channel keeps (given back: negative), by default the right one."""
+    """One line of a bill to be; `original` is the trade number it refers to instead of an order. `fee` is what the channel keeps (given back: negative), by default the right one."""
 
     key: str
     amount: int
@@ -83,6 +83,7 @@ class Bill:
     currency: str = "CNY"
     trade_no: str = ""
     order_no: str = ""
+    original: str = ""
 
     def row(self, pk: int, contract: ChannelContract) -> BillLine:
         """As the loader would store it."""
@@ -98,7 +99,8 @@ class Bill:
             kind=code,
             match_key=self.key,
             trade_no=self.trade_no or f"T-{self.key}",
-            order_no=self.order_no or self.key,
+            order_no="" if self.original else self.order_no or self.key,
+            original_trade_no=self.original or None,
             status="SUCCESS",
             amount=self.amount,
             settled_amount=net - fee if contract.cost_mode == "netted" else net,

@@ -131,6 +131,58 @@ def test_orders_of_one_merchant_order_may_share_a_line(town: Town) -> None:
     assert groups() == [("lump", 20_000, 20_000, 3)]
 
 
+# -- the original order ------------------------------------------------------------------------------------------------
+
+
+def refunded(town: Town, *orders: dict) -> None:
+    """A payment of Monday that matched, and what is refunded of it on Tuesday."""
+    rule(town, GroupBy.ORIGINAL)
+    town.day(MON, [pay("1", MON, channel_trade_no="T-R-1")], [line("R-1", MON)])
+    town.orders(*orders)
+    town.close(TUE)
+
+
+def refund_line(key: str, amount: int, **fields: object):
+    """A refund in the bill, under a number of its own."""
+    return line(key, TUE, "12:00:00", amount, kind="refund", **fields)
+
+
+def test_one_refund_in_two_lines_is_matched_by_the_order_both_refer_to(town: Town) -> None:
+    refunded(town, reverse("2", "1", TUE))
+    town.bill(TUE, refund_line("F-1", 2_500, order_no="R-1"), refund_line("F-2", 1_500, order_no="R-1"))
+    run = town.run(TUE)
+    assert found(run) == [("split", "F-1", 0), ("split", "F-2", 0), ("split", "R-2", 0)]
+    assert (groups(), cases(), town.clearing) == ([("split", -4_000, -4_000, 3)], [], 0)
+
+
+def test_two_refunds_in_one_line_are_matched_by_their_order(town: Town) -> None:
+    refunded(town, reverse("2", "1", TUE, amount="25.00"), reverse("3", "1", TUE, amount="15.00"))
+    town.bill(TUE, refund_line("F-1", 4_000, order_no="R-1"))
+    town.run(TUE)
+    assert (groups(), cases()) == ([("lump", -4_000, -4_000, 3)], [])
+
+
+def test_a_bill_that_names_the_original_trade_only_is_read_through_our_payment(town: Town) -> None:
+    refunded(town, reverse("2", "1", TUE))
+    lines = [refund_line("F-1", 2_500, original="T-R-1"), refund_line("F-2", 1_500, original="T-R-1")]
+    town.bill(TUE, *lines)
+    town.run(TUE)
+    assert (groups(), cases()) == ([("split", -4_000, -4_000, 3)], [])
+
+
+def test_refunds_of_two_orders_are_not_mixed(town: Town) -> None:
+    refunded(town, reverse("2", "1", TUE))
+    town.bill(TUE, refund_line("F-1", 2_500, order_no="R-1"), refund_line("F-2", 1_500, order_no="R-9"))
+    town.run(TUE)
+    assert (groups(), len(cases())) == ([], 3)
+
+
+def test_a_split_payment_is_its_own_original(town: Town) -> None:
+    rule(town, GroupBy.ORIGINAL)
+    town.day(MON, [pay("1", MON)], [part("X-1", "R-1", MON, 6_000), part("X-2", "R-1", MON, 4_000)])
+    assert groups() == [("split", 10_000, 10_000, 3)]
+
+
 # -- halves of other days ----------------------------------------------------------------------------------------------
 
 

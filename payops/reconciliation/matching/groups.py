@@ -68,6 +68,7 @@ _OWN_KEYS: dict[GroupBy, Callable[[OwnRow], str]] = {
     GroupBy.KEY: lambda own: own.key,
     GroupBy.REQUEST: lambda own: own.key,
     GroupBy.ORDER: lambda own: own.order_no,
+    GroupBy.ORIGINAL: lambda own: own.original_key or own.key,
     GroupBy.TRADE: lambda own: own.trade_no,
 }
 _LINE_KEYS: dict[GroupBy, Callable[[LineRow], str]] = {
@@ -78,14 +79,24 @@ _LINE_KEYS: dict[GroupBy, Callable[[LineRow], str]] = {
 }
 
 
+def _line_keys(by: GroupBy, own_rows: Iterable[OwnRow]) -> Callable[[LineRow], str]:
+    """What a line is grouped by; a bill that names the original's trade number only is read through our own rows."""
+    if by != GroupBy.ORIGINAL:
+        return _LINE_KEYS[by]
+    named = {own.original_trade_no or own.trade_no: own.original_key or own.key for own in own_rows}
+    named.pop("", None)
+    return lambda line: line.order_no or named.get(line.original_trade_no, "")
+
+
 def find_groups(residue: Residue, by: GroupBy, fees_agree: FeesAgree) -> list[Grouped]:
     """Split payments and lump lines; all rows of a key must be in it, one on one side, and the sums must be equal."""
     if by == GroupBy.NONE:
         return []
     buckets: dict[tuple[str, int, str], Grouped] = defaultdict(lambda: Grouped(ResultKind.SPLIT))
-    own_key, line_key = _OWN_KEYS[by], _LINE_KEYS[by]
+    own_key = _OWN_KEYS[by]
     differing = [(own, line) for own, line in residue.pairs if own.counts and own.amount != line.amount]
     own_rows = [*(own for own, _line in differing), *residue.own, *residue.repeated_own]
+    line_key = _line_keys(by, [*own_rows, *(pooled.own for pooled in residue.pool if pooled.own is not None)])
     lines = [*(line for _own, line in differing), *residue.lines, *residue.repeated_lines]
     for own in own_rows:
         if own.counts:

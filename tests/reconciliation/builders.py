@@ -72,7 +72,10 @@ def reverse(
 
 @dataclass
 class Bill:
-    """One line of a bill to be; `original` is the trade number it refers to instead of an order. `fee` is what the channel keeps (given back: negative), by default the right one."""
+    """One line of a bill to be. `fee` is what the channel keeps (given back: negative), by default the right one.
+
+    `original` is the trade number it refers to where it names no order.
+    """
 
     key: str
     amount: int

@@ -62,20 +62,26 @@ class Cell:
     @property
     def html(self) -> SafeString:
         """The value as a page shows it. Not by a template: a list of 50 rows has 500 of them."""
-        shown = conditional_escape(localize(self.text))
+        shown = _shown(self.text)
         css = f' class="c-badge c-tone-{conditional_escape(self.tone)}"' if self.tone else ""
         if self.url:
             shown = f'<a{css} href="{conditional_escape(self.url)}">{shown}</a>'
         elif css:
             shown = f"<span{css}>{shown}</span>"
         if self.note:
-            shown = f'{shown}<small class="c-note">{conditional_escape(localize(self.note))}</small>'
+            shown = f'{shown}<small class="c-note">{_shown(self.note)}</small>'
         return mark_safe(shown)  # noqa: S308 - every part is escaped above
 
     @property
     def td(self) -> SafeString:
         """The value in its cell of a table."""
         return mark_safe(f'<td class="{conditional_escape(self.css)}">{self.html}</td>')  # noqa: S308 - escaped
+
+
+def _shown(value: Any) -> str:
+    """Days as 2026-11-20 in every language, numbers as the language writes them."""
+    is_day = isinstance(value, dt.date) and not isinstance(value, dt.datetime)
+    return conditional_escape(value.isoformat() if is_day else localize(value))
 
 
 @dataclass(slots=True)

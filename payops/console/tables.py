@@ -138,7 +138,7 @@ def file_row(file: BillFile) -> list[Cell]:
             "proven", _("Proven") if file.proven else _("Unproven"), tone="success" if file.proven else "warning"
         )
     return [
-        cells.text(file.original_name, link("bill_file", file.pk)),
+        Cell(file.original_name, link("bill_file", file.pk), "c-wrap"),
         cells.text(file.contract.code),
         cells.date(file.channel_date),
         cells.text(file.get_bill_type_display()),

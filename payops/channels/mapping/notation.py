@@ -37,7 +37,7 @@ LABELS: Final[dict[str, Any]] = {
     "delimiter": gettext_lazy("Delimiter"),
     "quote": gettext_lazy("Quotes"),
     "trim": gettext_lazy("Characters around cells"),
-    "sheet": gettext_lazy("Sheet"),
+    "sheet": gettext_lazy("Worksheet"),
     "skip_lines": gettext_lazy("Lines to skip"),
     "header": gettext_lazy("Column names"),
     "footer_mark": gettext_lazy("Footer begins with"),
@@ -54,6 +54,36 @@ LABELS: Final[dict[str, Any]] = {
     "totals": gettext_lazy("Control totals"),
 }
 """What each part of a mapping is called. `settled` names a column and how the amount is found."""
+
+CHOICES: Final[dict[str, dict[str, Any]]] = {
+    "layout": {
+        "delimited": gettext_lazy("Delimited text"),
+        "fixed": gettext_lazy("Fixed width"),
+        "xlsx": gettext_lazy("Workbook (XLSX)"),
+    },
+    "encoding": {"utf-8": "UTF-8", "gb18030": "GBK (GB18030)"},
+    "unit": {"major": gettext_lazy("Major units (1,234.50)"), "minor": gettext_lazy("Minor units (123450)")},
+    "sign": {
+        "unsigned": gettext_lazy("None: the kind tells"),
+        "signed": gettext_lazy("Below zero is money out"),
+        "sides": gettext_lazy("A column for each direction"),
+    },
+    "fee_sign": {
+        "we_pay": gettext_lazy("Above zero we pay"),
+        "we_get": gettext_lazy("Below zero we pay"),
+        "by_kind": gettext_lazy("None: the kind tells"),
+    },
+    "settled": {
+        "less_fee": gettext_lazy("Amount less fee"),
+        "gross": gettext_lazy("The amount; the fee is billed"),
+        "column": gettext_lazy("A column of its own"),
+    },
+    "settled_sign": {
+        "signed": gettext_lazy("Below zero is money out"),
+        "unsigned": gettext_lazy("None: the kind tells"),
+    },
+}
+"""What the values of a part are called, where people do not write the value itself."""
 
 
 def place_of(text: str) -> dict[str, Any]:
@@ -155,4 +185,5 @@ def shown(spec: Mapping[str, Any]) -> list[tuple[Any, str]]:
 def _plain(name: str, value: Any) -> str:
     if name == "header":
         return _("a line names them") if value else _("by number or position")
-    return {"\t": "TAB", " ": _("blank")}.get(str(value), str(value))
+    words = CHOICES.get(name, {"\t": "TAB", " ": _("blank")})
+    return str(words.get(str(value), value))

@@ -95,7 +95,7 @@ def _limits(rule: BankRule) -> str:
 def _proposal_table() -> Table:
     pending = ApprovalRequest.objects.filter(action=ACTION, status=RequestStatus.PENDING).select_related("maker")
     return Table(
-        [Column(_("Request")), Column(_("What")), Column(_("Maker")), Column(_("Proposed"))],
+        [Column(_("Request")), Column(_("What")), Column(_("Maker")), Column(_("Made"))],
         [
             [
                 cells.text(f"#{row.pk}", link("approval", row.pk)),

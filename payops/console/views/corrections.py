@@ -88,7 +88,7 @@ def correction_list(request: HttpRequest) -> HttpResponseBase:
         Column(_("Currency")),
         Column(_("Maker")),
         Column(_("Checker")),
-        Column(_("Proposed")),
+        Column(_("Made")),
         Column(_("Booked")),
     ]
     return list_page(
@@ -135,7 +135,7 @@ def correction(request: HttpRequest, correction_id: int) -> HttpResponseBase:
         (_("Wrong voucher"), cells.number(found.voucher_id, link("voucher", found.voucher_id))),
         (_("Reason"), Cell(found.reason, css="c-wrap")),
         (_("Maker"), cells.text(found.proposed_by.display_name, note=found.proposed_by.username)),
-        (_("Proposed"), cells.moment(found.created_at)),
+        (_("Made"), cells.moment(found.created_at)),
         (
             _("Request"),
             cells.text(f"#{request_row.pk}", link("approval", request_row.pk)) if request_row else cells.text("–"),

@@ -31,22 +31,17 @@ def _rules(name: str, rows: int, hint: Any, *, required: bool = False) -> forms.
     )  # fmt: skip
 
 
+def _one_of(name: str) -> forms.ChoiceField:
+    return forms.ChoiceField(label=LABELS[name], choices=_choices(*notation.CHOICES[name].items()))
+
+
 class MappingForm(forms.Form):
     """One version of a mapping, the sample it is tried on, and the reason for it."""
 
     code = forms.CharField(label=gettext_lazy("Code"), max_length=16, validators=[CODE])
     name = forms.CharField(label=gettext_lazy("Name"), max_length=60)
-    layout = forms.ChoiceField(
-        label=LABELS["layout"],
-        choices=_choices(
-            ("delimited", gettext_lazy("Delimited text")),
-            ("fixed", gettext_lazy("Fixed width")),
-            ("xlsx", gettext_lazy("Workbook (XLSX)")),
-        ),
-    )
-    encoding = forms.ChoiceField(
-        label=LABELS["encoding"], choices=_choices(("utf-8", "UTF-8"), ("gb18030", "GBK (GB18030)"))
-    )
+    layout = _one_of("layout")
+    encoding = _one_of("encoding")
     delimiter = forms.ChoiceField(
         label=LABELS["delimiter"],
         choices=_choices((",", ","), ("tab", "TAB"), ("|", "|"), (";", ";"), ("^", "^"), ("~", "~"), ("#", "#")),
@@ -94,12 +89,7 @@ class MappingForm(forms.Form):
         max_value=7,
         help_text=gettext_lazy("How many days before the channel date a row may lie."),
     )
-    unit = forms.ChoiceField(
-        label=LABELS["unit"],
-        choices=_choices(
-            ("major", gettext_lazy("Major units (1,234.50)")), ("minor", gettext_lazy("Minor units (123450)"))
-        ),
-    )
+    unit = _one_of("unit")
     decimal = forms.ChoiceField(label=LABELS["decimal"], choices=_choices((".", "."), (",", ",")))
     thousands = forms.ChoiceField(
         label=LABELS["thousands"],
@@ -108,36 +98,10 @@ class MappingForm(forms.Form):
             ("", gettext_lazy("None")), (",", ","), (".", "."), ("'", "'"), ("blank", gettext_lazy("blank"))
         ),
     )
-    sign = forms.ChoiceField(
-        label=LABELS["sign"],
-        choices=_choices(
-            ("unsigned", gettext_lazy("None: the kind tells")),
-            ("signed", gettext_lazy("Below zero is money out")),
-            ("sides", gettext_lazy("A column for each direction")),
-        ),
-    )
-    fee_sign = forms.ChoiceField(
-        label=LABELS["fee_sign"],
-        choices=_choices(
-            ("we_pay", gettext_lazy("Above zero we pay")),
-            ("we_get", gettext_lazy("Below zero we pay")),
-            ("by_kind", gettext_lazy("None: the kind tells")),
-        ),
-    )
-    settled = forms.ChoiceField(
-        label=LABELS["settled"],
-        choices=_choices(
-            ("less_fee", gettext_lazy("Amount less fee")),
-            ("gross", gettext_lazy("The amount; the fee is billed")),
-            ("column", gettext_lazy("A column of its own")),
-        ),
-    )
-    settled_sign = forms.ChoiceField(
-        label=LABELS["settled_sign"],
-        choices=_choices(
-            ("signed", gettext_lazy("Below zero is money out")), ("unsigned", gettext_lazy("None: the kind tells"))
-        ),
-    )
+    sign = _one_of("sign")
+    fee_sign = _one_of("fee_sign")
+    settled = _one_of("settled")
+    settled_sign = _one_of("settled_sign")
     totals = _rules(
         "totals",
         3,

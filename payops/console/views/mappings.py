@@ -63,7 +63,7 @@ def _mapping_table(mappings: list[FormatMapping], title: str) -> Table:
             cells.number(f"generic:{mapping.code}", link("mapping", mapping.pk)),
             cells.text(mapping.name),
             cells.number(mapping.version),
-            cells.text(mapping.spec["layout"]),
+            cells.text(notation.CHOICES["layout"][mapping.spec["layout"]]),
             cells.text(", ".join(contracts.get(mapping.code, [])) or "–"),
             cells.text(mapping.made_by),
             cells.moment(mapping.made_at),
@@ -87,7 +87,7 @@ def _mapping_table(mappings: list[FormatMapping], title: str) -> Table:
 def _proposal_table() -> Table:
     pending = ApprovalRequest.objects.filter(action=ACTION, status=RequestStatus.PENDING).select_related("maker")
     return Table(
-        [Column(_("Request")), Column(_("What")), Column(_("Maker")), Column(_("Proposed"))],
+        [Column(_("Request")), Column(_("What")), Column(_("Maker")), Column(_("Made"))],
         [
             [
                 cells.text(f"#{row.pk}", link("approval", row.pk)),

@@ -136,7 +136,7 @@ def _rule_state(rule: PostingModeRule, today: dt.date) -> Cell:
 def _proposal_table() -> Table:
     pending = ApprovalRequest.objects.filter(action=ACTION, status=RequestStatus.PENDING).select_related("maker")
     return Table(
-        [Column(_("Request")), Column(_("What")), Column(_("Maker")), Column(_("Proposed"))],
+        [Column(_("Request")), Column(_("What")), Column(_("Maker")), Column(_("Made"))],
         [
             [
                 cells.text(f"#{row.pk}", link("approval", row.pk)),

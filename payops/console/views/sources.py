@@ -157,7 +157,7 @@ def _proposal_table() -> Table:
         action__in=(approval.ACTION, empty.ACTION), status=RequestStatus.PENDING
     ).select_related("maker")
     return Table(
-        [Column(_("Request")), Column(_("What")), Column(_("Maker")), Column(_("Proposed"))],
+        [Column(_("Request")), Column(_("What")), Column(_("Maker")), Column(_("Made"))],
         [
             [
                 cells.text(f"#{row.pk}", link("approval", row.pk)),

@@ -108,6 +108,32 @@ def bank_client() -> Bank:
     return client
 
 
+def bank_takes_files() -> bool:
+    """Whether payouts leave for the bank in files that a person carries there, instead of through an interface."""
+    return getattr(import_string(settings.PAYOPS_BANK_CLIENT), "takes_files", False) is True
+
+
+class FileBank:
+    """A bank that takes files: what is sent to it leaves with the payment file of its batch.
+
+    It gives no answers; what became of a payout, the bank's statement says.
+    """
+
+    takes_files: Final = True
+
+    def payout_send(self, order: PayoutOrder) -> BankAnswer:
+        """Given to the bank with the file; nothing else leaves."""
+        return BankAnswer(order.payout_no, BankStatus.ACCEPTED)
+
+    def payout_query(self, payout_no: str) -> BankAnswer | None:
+        """Nobody can be asked."""
+        return BankAnswer(payout_no, BankStatus.ACCEPTED)
+
+    def statement(self, account_no: str, first: dt.date, last: dt.date) -> bytes:
+        """It is loaded from a file as well."""
+        raise BankSilenceError("no_statement", _("This bank gives its statements as files; load them."))
+
+
 class HttpBank:
     """The interface of docs/bank-simulator.md over HTTP; one connection per request, no proxy, no redirect."""
 

@@ -17,7 +17,7 @@ from payops.core.models import JobRun
 from payops.core.money import amount_in_capitals
 from payops.settlement.bank import BankAnswer, BankStatus
 from payops.settlement.models import Payout, PayoutBatch, SettlementSheet
-from payops.settlement.payouts import payout_result_take
+from payops.settlement.payouts import payout_result_take, payouts_send
 from tests.console.conftest import MON, TUE, Books, address, text_of
 
 Read = Callable[..., str]
@@ -121,7 +121,11 @@ def test_asking_the_bank_is_a_job_too(books: Books) -> None:
     assert post(books, "alice", "payout_poll").status_code == 403
 
 
-def test_the_payment_file_holds_full_account_numbers_and_is_logged(books: Books, approved: PayoutBatch) -> None:
+def test_the_payment_file_holds_full_account_numbers_and_is_logged(
+    books: Books, approved: PayoutBatch, settings: Any
+) -> None:
+    settings.PAYOPS_BANK_CLIENT = "payops.settlement.bank.FileBank"
+    payouts_send(batch_id=approved.pk)
     response = books.client("bob").get(address("payout_batch_export", approved.pk))
     rows = list(csv.DictReader(io.StringIO(text_of(response))))
     assert len(rows) == approved.count
@@ -130,7 +134,12 @@ def test_the_payment_file_holds_full_account_numbers_and_is_logged(books: Books,
     assert AuditLog.objects.filter(action="settlement.payout_file_taken", username="bob").exists()
 
 
-def test_there_is_no_payment_file_before_the_approval(books: Books, waiting: PayoutBatch) -> None:
+def test_a_bank_with_an_interface_is_offered_no_file(read: Read, approved: PayoutBatch) -> None:
+    assert address("payout_batch_export", approved.pk) not in read("bob", "payout_batch", approved.pk)
+
+
+def test_there_is_no_payment_file_before_the_approval(books: Books, waiting: PayoutBatch, settings: Any) -> None:
+    settings.PAYOPS_BANK_CLIENT = "payops.settlement.bank.FileBank"
     response = books.client("bob").get(address("payout_batch_export", waiting.pk))
     assert response.status_code == 400
     assert "only an approved batch goes to a bank" in text_of(response)

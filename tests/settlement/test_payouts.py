@@ -18,11 +18,13 @@ from payops.accounts.models import Account
 from payops.accounts.services import account_status_set
 from payops.approvals.registry import action_get
 from payops.approvals.services import request_approve, request_reject
-from payops.channels.models import BankAccount
+from payops.channels.models import BankAccount, BankLine
 from payops.core.audit import AuditLog
 from payops.core.errors import PayopsError
 from payops.core.models import JobRun
 from payops.merchants.models import Merchant, SettlementAccount
+from payops.reconciliation.funds import funds_match
+from payops.settlement.bank import FileBank
 from payops.settlement.models import Payout, PayoutBatch, SettlementSheet
 from payops.settlement.payouts import (
     payout_batch_create,
@@ -35,6 +37,14 @@ from payops.settlement.payouts import (
 )
 from tests.settlement import payout_world as w
 from tests.settlement.payout_world import DAY, PAY_DATE, SimulatedBank
+
+
+@pytest.fixture
+def bank_of_files(settings: Any) -> FileBank:
+    """The bank takes files."""
+    settings.PAYOPS_BANK_CLIENT = "payops.settlement.bank.FileBank"
+    return FileBank()
+
 
 # --- proposing and approving ------------------------------------------------------------------------------------------
 
@@ -229,7 +239,9 @@ def test_the_history_names_who_did_what(bank: SimulatedBank, alice: Any, bob: An
     ]  # fmt: skip
 
 
-def test_a_batch_leaves_as_a_file_that_runs_no_formulas(world: None, alice: Any, bob: Any) -> None:
+def test_a_batch_leaves_as_a_file_that_runs_no_formulas(
+    world: None, alice: Any, bob: Any, bank_of_files: FileBank
+) -> None:
     w.account("M-A", holder="=1+1")
     w.ready_sheet(amount=123_45)
     batch = w.propose(alice)
@@ -239,11 +251,54 @@ def test_a_batch_leaves_as_a_file_that_runs_no_formulas(world: None, alice: Any,
     w.approve(batch, bob)
     with pytest.raises(PayopsError):
         payout_batch_export(batch_id=batch.pk, user=alice, fileobj=io.BytesIO())
+    payouts_send(bank=bank_of_files)
     out = io.BytesIO()
     assert payout_batch_export(batch_id=batch.pk, user=bob, fileobj=out) == 1
     row = next(csv.DictReader(io.StringIO(out.getvalue().decode("utf-8-sig"))))
     assert (row["payee_name"], row["amount"], row["payee_account"]) == ("'=1+1", "123.45", "62258800000001")
     assert AuditLog.objects.filter(action="settlement.payout_file_taken", username="bob").exists()
+
+
+def test_what_goes_through_an_interface_leaves_in_no_file_beside_it(bank: SimulatedBank, alice: Any, bob: Any) -> None:
+    w.account("M-A")
+    w.ready_sheet()
+    payout = w.pay(alice, bob, bank)
+    with pytest.raises(PayopsError) as refused:
+        payout_batch_export(batch_id=payout.batch_id, user=bob, fileobj=io.BytesIO())
+    assert refused.value.code == "payouts.no_files"
+
+
+def test_what_the_statement_shows_as_paid_stands_in_no_further_file(
+    world: None, alice: Any, bob: Any, bank_of_files: FileBank
+) -> None:
+    w.account("M-A")
+    w.ready_sheet()
+    payout = w.pay(alice, bob, bank_of_files, polls=2)
+    assert payout.state == "sent"
+    BankLine.objects.create(
+        bank_account=payout.batch.bank_account, value_date=w.PAY_DATE, reference="X1", currency="CNY",
+        amount=-payout.amount, memo=f"PAYOUT {payout.payout_no}",
+    )  # fmt: skip
+    funds_match()
+    assert w.states(payout) == ("succeeded", "paid")
+    assert payout_batch_export(batch_id=payout.batch_id, user=bob, fileobj=io.BytesIO()) == 0
+
+
+def test_a_file_is_not_written_with_an_account_number_nobody_approved(
+    world: None, alice: Any, bob: Any, bank_of_files: FileBank
+) -> None:
+    w.account("M-A")
+    w.account("M-B", "0002")
+    w.ready_sheet()
+    payout = w.pay(alice, bob, bank_of_files)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE merchants_settlementaccount SET number = (SELECT max(number) FROM"
+            " merchants_settlementaccount b WHERE b.merchant_id <> merchants_settlementaccount.merchant_id)"
+        )
+    with pytest.raises(PayopsError) as refused:
+        payout_batch_export(batch_id=payout.batch_id, user=bob, fileobj=io.BytesIO())
+    assert refused.value.code == "payouts.account_altered"
 
 
 # --- the command ------------------------------------------------------------------------------------------------------

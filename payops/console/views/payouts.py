@@ -31,6 +31,7 @@ from payops.core.formatting import money
 from payops.core.ids import day_of
 from payops.core.money import amount_in_capitals
 from payops.core.retelling import retold
+from payops.settlement.bank import bank_takes_files
 from payops.settlement.choices import BatchState, PayoutState, SheetState
 from payops.settlement.jobs import POLL_JOB
 from payops.settlement.models import Payout, PayoutBatch, PayoutEvent, SettlementSheet
@@ -196,7 +197,8 @@ def _batch_buttons(request: HttpRequest, batch: PayoutBatch) -> list[Button]:
             )
         if batch.payouts.filter(state__in=(*IN_DOUBT, PayoutState.SENDING)).exists():
             buttons += _poll_button(request)
-        buttons.append(Button(_("Payment file (CSV)"), link("payout_batch_export", batch.pk)))
+        if bank_takes_files():
+            buttons.append(Button(_("Payment file (CSV)"), link("payout_batch_export", batch.pk)))
     failed = batch.payouts.filter(state=PayoutState.FAILED, sheet__state=SheetState.IN_PAYMENT, next__isnull=True)
     if failed.exists():
         buttons += _propose_button(request, batch.pay_date - ONE_DAY, _("Propose the failed ones again"))

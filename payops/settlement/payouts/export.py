@@ -12,8 +12,10 @@ from payops.core.exports import write_csv
 from payops.core.money import major
 from payops.identity.models import User
 from payops.merchants.selectors import number_is_approved
-from payops.settlement.choices import BatchState, PayoutState
+from payops.settlement.bank import bank_takes_files
+from payops.settlement.choices import BatchState
 from payops.settlement.models import PayoutBatch
+from payops.settlement.payouts.history import IN_DOUBT
 
 HEADER: Final = (
     "payout_no",
@@ -26,20 +28,26 @@ HEADER: Final = (
     "currency",
     "memo",
 )
-NOT_PAYABLE: Final = (PayoutState.CREATED, PayoutState.CANCELLED, PayoutState.FAILED)
 
 
 def payout_batch_export(*, batch_id: int, user: User, fileobj: IO[Any]) -> int:
-    """Write an approved batch as CSV with full account numbers; returns the number of payouts.
+    """Write what was sent of a batch, for a bank that takes files, as CSV with full account numbers; how many payouts.
 
-    The cells cannot run as formulas in a spreadsheet. Who took the file stands in the audit log. Raises PayopsError
-    'payouts.not_allowed' without payouts.send, 'payouts.not_approved' before the approval.
+    Never what went through an interface, is paid already or waits for a person: two ways to one bank pay twice. The
+    cells cannot run as formulas in a spreadsheet. Who took the file stands in the audit log. Raises PayopsError
+    'payouts.not_allowed' without payouts.send, 'payouts.no_files', 'payouts.not_approved' before the approval.
     """
     if not user.may("payouts.send"):
         raise PayopsError(
             "payouts.not_allowed",
             _("%(user)s may not take payout files (payouts.send is missing).") % {"user": user.username},
             {"username": user.username},
+        )
+    if not bank_takes_files():
+        raise PayopsError(
+            "payouts.no_files",
+            _("The payouts go to this bank through its interface. A file beside it would pay them twice."),
+            {"batch": batch_id},
         )
     batch = PayoutBatch.objects.select_related("bank_account").get(pk=batch_id)
     if batch.state not in (BatchState.APPROVED, BatchState.SENT, BatchState.DONE):
@@ -49,7 +57,7 @@ def payout_batch_export(*, batch_id: int, user: User, fileobj: IO[Any]) -> int:
             % {"batch": batch.batch_no, "state": batch.get_state_display().lower()},
             {"batch": batch.pk, "state": batch.state},
         )
-    payouts = batch.payouts.exclude(state__in=NOT_PAYABLE).select_related("merchant", "settlement_account")
+    payouts = batch.payouts.filter(state__in=IN_DOUBT).select_related("merchant", "settlement_account")
     for payout in payouts:
         if not number_is_approved(payout.settlement_account):
             raise PayopsError(

@@ -32,6 +32,7 @@ GUARDS: Final[dict[str, tuple[str, str | Promise]]] = {
     "PL016": ("corrections.registered", _("Cases, refunds and payouts are worked where they are kept: %(detail)s.")),
     "PL021": ("corrections.refused", _("The correction does not fit the books: %(detail)s.")),
     "PL022": ("ledger.not_approved", _("Nothing is booked without another person's approval: %(detail)s.")),
+    "PL031": ("ledger.period", _("The balances of the period do not add up: %(detail)s.")),
     # Two transactions waited for each other, or a lock was not to be had in time: nothing was booked.
     "40P01": ("ledger.busy", _("Somebody else was booking on the same accounts. Try again in a moment.")),
     "55P03": ("ledger.busy", _("Somebody else was booking on the same accounts. Try again in a moment.")),

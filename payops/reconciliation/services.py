@@ -26,6 +26,7 @@ from payops.core.ids import id_range
 from payops.core.institution import get_institution
 from payops.core.locks import xact_lock
 from payops.core.models import JobRun
+from payops.core.money import format_amount
 from payops.discrepancies import services as cases
 from payops.discrepancies.choices import ActionKind
 from payops.discrepancies.models import CaseAction, Discrepancy
@@ -242,12 +243,12 @@ def _finish(run: ReconRun, joined: Joined, discounts: dict[str, int]) -> None:
     if not run.equation["holds"]:
         raise PayopsError(
             "recon.equation",
-            _("The equation of %(channel)s %(day)s does not hold: %(left)d against %(right)d. Nothing was booked.")
+            _("The equation of %(channel)s %(day)s does not hold: %(left)s against %(right)s. Nothing was booked.")
             % {
                 "channel": run.contract.code,
                 "day": run.channel_date,
-                "left": run.equation["left"],
-                "right": run.channel_amount,
+                "left": format_amount(run.equation["left"], run.contract.currency),
+                "right": format_amount(run.channel_amount, run.contract.currency),
             },
             run.equation,
         )

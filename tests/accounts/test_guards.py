@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from django.db import DatabaseError, connection, transaction
 
+from payops import accounts
 from payops.accounts import services
 from payops.accounts.choices import AccountStatus, Event
+from payops.accounts.errors import GUARDS
 from payops.accounts.models import Account, Freeze
 from payops.core.ids import day_floor
 from tests.accounts.conftest import MONDAY, TUESDAY, Book
@@ -435,3 +439,13 @@ def test_partitions_made_later_carry_the_same_guards(pair: tuple[int, int]) -> N
     header("_p261117", voucher=voucher)
     with refused("PL001"):
         entries((1, pair[0], "D", 5), (2, pair[1], "C", 4), suffix="_p261117", voucher=voucher)
+
+
+def test_whatever_the_guards_raise_is_told_in_a_sentence() -> None:
+    raised = {
+        code
+        for source in Path(accounts.__file__).parent.glob("*guards*.py")
+        for code in re.findall(r"ERRCODE = '(PL\d+)'", source.read_text(encoding="utf-8"))
+    }
+    assert raised
+    assert raised <= GUARDS.keys()

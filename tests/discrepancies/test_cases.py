@@ -212,6 +212,12 @@ def test_taking_a_case_on_makes_it_investigated(world, alice):
     assert (case.state, case.owner, case.events.last().username) == (CaseState.INVESTIGATING, alice, "alice")
 
 
+def test_a_case_that_is_done_is_put_into_nobodys_hands(world, alice):
+    case = case_open(**finding(world, "a", kind=CaseKind.KIND, suspense=0))
+    case_close(case_id=case.pk, note="a void sent as a refund", user=alice)
+    assert refusal(case_assign, case_id=case.pk, owner=alice, user=alice).code == "discrepancies.wrong_state"
+
+
 def test_the_auditor_changes_nothing(world, alice, carol):
     case = case_open(**finding(world, "a", suspense=0))
     for service, arguments in (

@@ -78,10 +78,20 @@ def cases_open_many(findings: Sequence[Mapping[str, Any]]) -> list[Discrepancy]:
 
 @transaction.atomic
 def case_assign(*, case_id: int, owner: User, user: User, note: str = "") -> Discrepancy:
-    """Put a case into somebody's hands; an open one becomes investigated."""
+    """Put a case into somebody's hands; an open one becomes investigated.
+
+    Raises PayopsError 'discrepancies.wrong_state' for a case that is done.
+    """
     require(user, "cases.propose")
     require(owner, "cases.propose")
     case = lock_case(case_id)
+    if not case.is_open:
+        raise PayopsError(
+            "discrepancies.wrong_state",
+            _("Case %(case)s is %(state)s; nobody works on it any more.")
+            % {"case": case.case_no, "state": case.get_state_display()},
+            {"case": case.pk, "state": case.state},
+        )
     source = case.state
     if case.state == CaseState.OPEN:
         move(case, CaseState.INVESTIGATING, owner=owner)

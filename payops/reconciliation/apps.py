@@ -20,14 +20,14 @@ class ReconciliationConfig(AppConfig):
         from payops.reconciliation.bank import checks as bank_checks
         from payops.reconciliation.checks import clearing_accounts_explained
         from payops.reconciliation.funds import allocation_approval, own_money, rule_approval
-        from payops.reconciliation.matching import hand, rules, undo
+        from payops.reconciliation.matching import apart, hand, rules, undo
         from payops.reconciliation.services import mark_resolved, work_stands_on
         from payops.reconciliation.suspense import reversed_suspense
 
         register_resolution_handler(mark_resolved)
         register_reversed_check(reversed_suspense)
         register_take_over_check(work_stands_on)
-        for action in (allocation_approval, rule_approval, own_money, hand, undo, rules, bank_assignment):
+        for action in (allocation_approval, rule_approval, own_money, hand, undo, apart, rules, bank_assignment):
             action.register()
         register_check("clearing_accounts_explained", clearing_accounts_explained)
         register_check(bank_checks.CHECK, bank_checks.bank_reconciled)

@@ -5,7 +5,7 @@ d = channel − own with the sign of channel pending clearing.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import TypeVar
@@ -83,7 +83,8 @@ class Surroundings:
 
     `own_elsewhere` holds transactions of ours of any other day by (key, kind); `runs_done` the contract's dates with a
     complete run; `recovered_keys` what an earlier run of this same day recovered as lost; `kept_own` and `kept_lines`
-    the keys of the day's rows that are spoken for, each with the id after which a row of it is a duplicate.
+    the keys of the day's rows that are spoken for, each with the id after which a row of it is a duplicate;
+    `kept_apart` pairs of rows that do not take each other back, whatever they look like.
     """
 
     day: date
@@ -96,6 +97,7 @@ class Surroundings:
     kept_own: Mapping[tuple[str, int], int] = field(default_factory=dict)
     kept_lines: Mapping[tuple[str, int], int] = field(default_factory=dict)
     group_by: GroupBy = GroupBy.NONE
+    kept_apart: Collection[frozenset[str]] = ()
 
 
 class Judge:
@@ -293,7 +295,8 @@ class Judge:
         """
         around = self.around
         ripe = [pooled for pooled in residue.pool if pooled.item.d and self._waits_no_more(pooled)]
-        found = own_offsets((own for own in residue.own if not around.window.covers(own.at)), ripe)
+        own_rows = (own for own in residue.own if not around.window.covers(own.at))
+        found = own_offsets(own_rows, ripe, around.kept_apart)
         lines = (
             line
             for line in residue.lines
@@ -301,7 +304,7 @@ class Judge:
             and (line.key, line.kind) not in around.own_elsewhere
             and (line.key, line.kind) not in around.recovered_keys
         )
-        found += line_offsets(lines, ripe)
+        found += line_offsets(lines, ripe, around.kept_apart)
         residue.take(found)
         self.outcome.groups += found
 

@@ -22,6 +22,7 @@ from payops.reconciliation.choices import (
     ResultKind,
     RunState,
 )
+from payops.reconciliation.matching.models import KeptApart
 
 __all__ = [
     "BankAssignment",
@@ -31,6 +32,7 @@ __all__ = [
     "BankRule",
     "ChannelReceipt",
     "ExpectedMovement",
+    "KeptApart",
     "MatchEnd",
     "MatchGroup",
     "MatchLink",

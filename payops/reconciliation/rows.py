@@ -53,6 +53,11 @@ class OwnRow:
         return sign_of(self.kind)
 
     @property
+    def name(self) -> str:
+        """What it is called whatever file or day it stands in."""
+        return str(self.id)
+
+    @property
     def value(self) -> int:
         """What it put on channel pending clearing, minor units."""
         return self.sign * self.amount if self.counts else 0
@@ -98,6 +103,11 @@ class LineRow:
     def sign(self) -> int:
         """+1 brings money, −1 takes it back."""
         return sign_of(self.kind)
+
+    @property
+    def name(self) -> str:
+        """What it is called in every version of its bill, whose lines have numbers of their own."""
+        return f"{self.key}|{self.kind}|{self.trade_no}"
 
     @property
     def discount(self) -> int:

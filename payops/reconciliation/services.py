@@ -39,6 +39,7 @@ from payops.reconciliation.choices import ItemSide, ItemState, ResultKind, RunSt
 from payops.reconciliation.classify import Judge, Outcome, PoolItem, Surroundings
 from payops.reconciliation.funds import receipt_due_set
 from payops.reconciliation.join import Joined, inputs_of, join
+from payops.reconciliation.matching.apart import kept_apart
 from payops.reconciliation.matching.claims import remainders
 from payops.reconciliation.matching.rules import group_by_of, under_rule
 from payops.reconciliation.models import OpenItem, ReconResult, ReconRun
@@ -188,6 +189,7 @@ def _surroundings(
         kept_own=before.kept_keys(ItemSide.OWN, skips.gone),
         kept_lines=before.kept_keys(ItemSide.CHANNEL, skips.gone),
         group_by=group_by_of(contract, day),
+        kept_apart=kept_apart(contract),
     )
 
 

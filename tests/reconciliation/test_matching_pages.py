@@ -16,9 +16,10 @@ from payops.approvals.models import ApprovalRequest
 from payops.console.cells import link
 from payops.discrepancies.models import Discrepancy
 from payops.reconciliation.exports import exports
-from payops.reconciliation.models import MatchEnd, MatchGroup, MatchRule, OpenItem
+from payops.reconciliation.matching.apart import offsets_of
+from payops.reconciliation.models import MatchEnd, MatchGroup, MatchRule, OpenItem, ReconRun
 from payops.reconciliation.services import run_reconcile
-from tests.reconciliation.builders import MON, TUE, Town, line, live, pay
+from tests.reconciliation.builders import MON, TUE, Town, line, live, pay, reverse
 from tests.reconciliation.test_matching import rule
 from tests.reconciliation.test_matching_by_hand import item, match, propose
 from tests.reconciliation.test_matching_undo import propose as propose_undo
@@ -304,3 +305,47 @@ def test_a_comparison_is_exported_from_its_page(cut_off: Town, ops: Client) -> N
 def test_who_may_not_export_is_offered_none(cut_off: Town, client_for: ClientFor, dave: Any) -> None:
     page = text_of(client_for(dave).get(link("open_item_list")))
     assert 'name="what"' not in page
+
+
+# --- offsets ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def offset_run(town: Town) -> ReconRun:
+    """A payment of ours and its void, of which the channel knows neither."""
+    return town.day(MON, [pay("1", MON), reverse("2", "1", MON, amount="100.00", kind="void")])
+
+
+def test_an_offset_is_found_from_its_run_and_taken_back(offset_run: ReconRun, ops: Client, finance: Client) -> None:
+    assert link("run_offset_list", offset_run.pk) in text_of(ops.get(link("run", offset_run.pk)))
+    (offset,) = offsets_of(offset_run)
+    url = link("run_offset_undo", offset_run.pk, offset=offset.target)
+    assert url in text_of(ops.get(link("run_offset_list", offset_run.pk)))
+    response = ops.post(url, {"reason": "two customers"})
+    request = ApprovalRequest.objects.get()
+    assert response.url == link("approval", request.pk)
+    assert link("approval", request.pk) in text_of(ops.get(link("run_offset_list", offset_run.pk)))
+    assert "is approved and done" in decide(finance, request, "approve")
+    assert live() == [("R-1", "definite", -10_000), ("R-2", "definite", 10_000)]
+
+
+def test_a_second_click_on_an_offset_proposes_nothing_more(offset_run: ReconRun, ops: Client) -> None:
+    (offset,) = offsets_of(offset_run)
+    for _click in range(2):
+        response = ops.post(link("run_offset_undo", offset_run.pk, offset=offset.target), {"reason": "x"})
+    assert (response.status_code, ApprovalRequest.objects.count()) == (400, 1)
+
+
+def test_an_offset_of_a_replaced_run_is_looked_at_again(offset_run: ReconRun, town: Town, ops: Client) -> None:
+    (offset,) = offsets_of(offset_run)
+    town.run(MON)
+    response = ops.post(link("run_offset_undo", offset_run.pk, offset=offset.target), {"reason": "x"})
+    assert response.status_code == 400
+    assert "Look again" in text_of(response)
+
+
+def test_finance_takes_no_offset_back(offset_run: ReconRun, finance: Client) -> None:
+    (offset,) = offsets_of(offset_run)
+    url = link("run_offset_undo", offset_run.pk, offset=offset.target)
+    assert url not in text_of(finance.get(link("run_offset_list", offset_run.pk)))
+    assert finance.post(url, {"reason": "x"}).status_code == 403

@@ -122,6 +122,8 @@ def _buttons(request: HttpRequest, found: ReconRun) -> list[Button]:
     buttons = []
     if found.run_no > 1 and found.state == RunState.COMPLETE:
         buttons.append(Button(_("Compare with another run"), link("run_compare", found.pk)))
+    if ResultKind.OFFSET.value in found.results:
+        buttons.append(Button(_("Internal offsets"), link("run_offset_list", found.pk)))
     if not request.user.may("runs.start") or accepted_file(found.contract, found.channel_date, found.batch) is None:
         return buttons
     return [

@@ -7,7 +7,7 @@ the contract's matching rule names; everything else stays a difference.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -142,7 +142,11 @@ def _is_whole(bucket: Grouped, paired: dict[int, int]) -> bool:
 # --- internal offset --------------------------------------------------------------------------------------------------
 
 
-def own_offsets(own: Iterable[OwnRow], pooled: Iterable[PoolItem]) -> list[Grouped]:
+Apart = Collection[frozenset[str]]
+"""Pairs of names two people said are no offset."""
+
+
+def own_offsets(own: Iterable[OwnRow], pooled: Iterable[PoolItem], apart: Apart = ()) -> list[Grouped]:
     """A payment of ours and what takes all of it back, neither at the channel, cancel each other."""
     items = {item.own.id: item for item in pooled if item.own is not None}
     rows = sorted([*own, *(item.own for item in items.values())], key=lambda row: row.id)
@@ -152,6 +156,8 @@ def own_offsets(own: Iterable[OwnRow], pooled: Iterable[PoolItem]) -> list[Group
         if not back.counts or back.kind not in REVERSE_KINDS or back.origin == Origin.SURPLUS_REFUND:
             continue
         payment = payments.get(back.original_id)
+        if payment is not None and frozenset((payment.name, back.name)) in apart:
+            continue
         if payment is not None and (payment.amount, payment.currency) == (back.amount, back.currency):
             del payments[payment.id]
             both = [payment, back]
@@ -161,7 +167,7 @@ def own_offsets(own: Iterable[OwnRow], pooled: Iterable[PoolItem]) -> list[Group
     return found
 
 
-def line_offsets(lines: Iterable[LineRow], pooled: Iterable[PoolItem]) -> list[Grouped]:
+def line_offsets(lines: Iterable[LineRow], pooled: Iterable[PoolItem], apart: Apart = ()) -> list[Grouped]:
     """A line and the one that takes it back, neither with us: one key or trade number, worth nothing together."""
     items = {item.line.id: item for item in pooled if item.line is not None}
     rows = sorted([*lines, *(item.line for item in items.values())], key=lambda row: row.id)
@@ -180,7 +186,10 @@ def line_offsets(lines: Iterable[LineRow], pooled: Iterable[PoolItem]) -> list[G
                 line
                 for name in (back.key, back.trade_no)
                 for line in named.get(name, [])
-                if line.id not in taken and line.value + back.value == 0 and line.currency == back.currency
+                if line.id not in taken
+                and line.value + back.value == 0
+                and line.currency == back.currency
+                and frozenset((line.name, back.name)) not in apart
             ),
             None,
         )

@@ -80,7 +80,7 @@ def hand_match_undo_check(group_id: int, *, lock: bool = False) -> Undo:
     if len(cleared) != 1 or None in cleared:
         raise PayopsError("matching.ended", _("Match #%d has cleared nothing.") % group_id, {"group": group_id})
     run = cleared.pop()
-    _refuse_newer_bill(group.contract, run)
+    refuse_newer_bill(group.contract, run)
     later = _built_on(group, items, run, lock=lock)
     days = sorted({item.first_date for item in later} - {run.channel_date})
     return Undo(group, items, run.channel_date, run.batch, days)
@@ -98,7 +98,7 @@ def _items_of(group: MatchGroup) -> list[OpenItem]:
     return list(rows_of.select_related("contract", "case", "cleared_run").order_by("pk"))
 
 
-def _refuse_newer_bill(contract: ChannelContract, run: ReconRun) -> None:
+def refuse_newer_bill(contract: ChannelContract, run: ReconRun) -> None:
     """Only what the match booked is to be booked back: whatever else the day has to say is said by a run before."""
     day, batch = run.channel_date, run.batch
     read = ReconRun.objects.filter(contract=contract, channel_date=day, batch=batch, is_current=True).first()
@@ -122,37 +122,42 @@ def _built_on(group: MatchGroup, items: Sequence[OpenItem], run: ReconRun, *, lo
     about = Q(side=ItemSide.PAIR) & (Q(transaction_id__in=own) | Q(bill_line_id__in=lines))
     for item in items:
         about |= Q(result__in=DUPLICATES, match_key=item.match_key, kind=item.kind)
-    later = OpenItem.objects.filter(about, contract=group.contract, first_run__gte=run.pk)
-    later = list(later.exclude(pk__in=[item.pk for item in items]).select_related("case").order_by("pk"))
-    for item in later:
-        _refuse_decided(group, item)
     booked = RunVoucher.objects.filter(run=run, event__in=CLEARED_EVENTS, voucher_id__isnull=False)
     documents = [str(number) for number in reversed_vouchers(booked.values_list("voucher_id", flat=True))]
-    for check in _dependent_checks:
-        documents += check(own, run.started_at, lock)
-    if documents:
-        raise _rests_on(group, documents)
+    later = later_items(about, group.contract, run, besides=[item.pk for item in items])
+    refuse_dependents(documents, own, run.started_at, lock=lock)
+    return later
+
+
+def later_items(about: Q, contract: ChannelContract, run: ReconRun, *, besides: Sequence[int] = ()) -> list[OpenItem]:
+    """Live items found since `run` because of a match; refuses where one was decided or is proposed to be."""
+    items = OpenItem.objects.filter(about, contract=contract, first_run__gte=run.pk).exclude(pk__in=besides)
+    later = list(items.select_related("case").order_by("pk"))
+    for item in later:
+        case = item.case
+        if case is not None and case.state in (CaseState.PROPOSED, CaseState.BOOKED):
+            raise PayopsError(
+                "matching.busy",
+                _("Case %(case)s already has a proposal. Decide or withdraw it first.") % {"case": case.case_no},
+                {"case": case.pk},
+            )
+        if item.state == ItemState.RESOLVED:
+            raise _rests_on([case.case_no if case is not None else item.match_key])
     return [item for item in later if item.state in LIVE]
 
 
-def _refuse_decided(group: MatchGroup, item: OpenItem) -> None:
-    case = item.case
-    if case is not None and case.state in (CaseState.PROPOSED, CaseState.BOOKED):
-        raise PayopsError(
-            "matching.busy",
-            _("Case %(case)s already has a proposal. Decide or withdraw it first.") % {"case": case.case_no},
-            {"case": case.pk},
-        )
-    if item.state == ItemState.RESOLVED:
-        raise _rests_on(group, [case.case_no if case is not None else item.match_key])
+def refuse_dependents(documents: Sequence[str], own: Sequence[int], since: datetime, *, lock: bool) -> None:
+    """PayopsError 'matching.built_on' where these documents, or any a higher floor knows of, rest on the match."""
+    found = [*documents, *(document for check in _dependent_checks for document in check(own, since, lock))]
+    if found:
+        raise _rests_on(found)
 
 
-def _rests_on(group: MatchGroup, documents: Sequence[str]) -> PayopsError:
+def _rests_on(documents: Sequence[str]) -> PayopsError:
     return PayopsError(
         "matching.built_on",
-        _("Match #%(group)d cannot be taken back: %(documents)s rests on it.")
-        % {"group": group.pk, "documents": ", ".join(documents)},
-        {"group": group.pk, "documents": list(documents)},
+        _("This cannot be taken back: %s rests on it.") % ", ".join(documents),
+        {"documents": list(documents)},
     )
 
 

@@ -1,15 +1,16 @@
 """Reads of runs, items and receipts."""
 
+from collections.abc import Collection
 from datetime import date
 from typing import Any
 
-from django.db.models import Count, QuerySet
+from django.db.models import Count, F, Q, QuerySet, Sum
 
 from payops.accounts.choices import DocumentState
 from payops.accounts.models import CorrectionVoucher
 from payops.channels.models import ChannelContract
 from payops.reconciliation.choices import ItemState
-from payops.reconciliation.models import OpenItem, ReconRun, RunVoucher
+from payops.reconciliation.models import ChannelReceipt, OpenItem, ReceiptDifference, ReconRun, RunVoucher
 
 
 def current_run(contract: ChannelContract, day: date, batch: int = 1) -> ReconRun | None:
@@ -19,8 +20,25 @@ def current_run(contract: ChannelContract, day: date, batch: int = 1) -> ReconRu
 
 def run_vouchers_standing() -> QuerySet[RunVoucher]:
     """What runs booked and nobody reversed: only this is in the books, and the next run of its day books the rest."""
-    reversed_ones = CorrectionVoucher.objects.filter(reverses__isnull=False, correction__state=DocumentState.BOOKED)
-    return RunVoucher.objects.exclude(voucher_id__in=reversed_ones.values("reverses"))
+    return RunVoucher.objects.exclude(voucher_id__in=_reversed())
+
+
+def receipt_differences_reversed() -> QuerySet[ReceiptDifference]:
+    """Differences of receipts whose vouchers somebody reversed; the next check of the receipt books them again."""
+    return ReceiptDifference.objects.filter(voucher_id__in=_reversed())
+
+
+def receipt_lost(receipt_ids: Collection[int]) -> dict[int, int]:
+    """By receipt, what was booked as its difference and is in the books no more (minor units), where there is any."""
+    standing = Sum("differences__amount", filter=~Q(differences__voucher_id__in=_reversed()), default=0)
+    receipts = ChannelReceipt.objects.filter(pk__in=receipt_ids).annotate(standing=standing)
+    booked = receipts.exclude(short_booked=F("standing")).values_list("pk", "short_booked", "standing")
+    return {pk: short - left for pk, short, left in booked}
+
+
+def _reversed() -> QuerySet[CorrectionVoucher, int]:
+    booked = CorrectionVoucher.objects.filter(reverses__isnull=False, correction__state=DocumentState.BOOKED)
+    return booked.values("reverses")
 
 
 def open_items(contract: ChannelContract | None = None) -> QuerySet[OpenItem]:

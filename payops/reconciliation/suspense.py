@@ -11,6 +11,7 @@ from payops.accounts.corrections import reversed_vouchers
 from payops.accounts.models import CorrectionVoucher, PostingKey
 from payops.discrepancies.models import Discrepancy
 from payops.reconciliation.models import OpenItem, ReceiptDifference, ReconRun, RunVoucher
+from payops.reconciliation.selectors import receipt_lost
 
 SURPLUS: Final = (Event.SURPLUS_FOUND,)
 SHORTAGE: Final = (Event.SHORTAGE_FOUND, Event.FEE_CLAIM)
@@ -29,8 +30,12 @@ def suspense_vouchers(cases: Sequence[Discrepancy]) -> dict[int, set[int]]:
             if (voucher_id := booked.stands_in(run, event)) is not None:
                 found[case.pk].add(voucher_id)
     differences = ReceiptDifference.objects.filter(receipt__case__in=by_id, voucher_id__isnull=False)
-    for case_id, voucher_id in differences.values_list("receipt__case_id", "voucher_id"):
-        found[case_id].add(voucher_id)
+    rows = list(differences.values_list("receipt__case_id", "receipt_id", "voucher_id"))
+    lost = receipt_lost({receipt_id for _case, receipt_id, _voucher in rows})
+    for case_id, receipt_id, voucher_id in rows:
+        # Where nothing is lost, what was reversed is booked again.
+        if receipt_id in lost:
+            found[case_id].add(voucher_id)
     lines = {case.bank_line_id: case.pk for case in cases if case.bank_line_id}
     keys = PostingKey.objects.filter(event__in=OF_BANK_LINE, source_id__in=lines)
     for source_id, voucher_id in keys.values_list("source_id", "voucher_id"):

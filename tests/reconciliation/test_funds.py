@@ -7,9 +7,11 @@ from itertools import count
 
 import pytest
 
+from payops.accounts.corrections import correction_propose
 from payops.approvals.services import request_approve
 from payops.channels.choices import BankLineState
 from payops.channels.models import BankAccount
+from payops.core.errors import PayopsError
 from payops.discrepancies.checks import check_suspense
 from payops.discrepancies.choices import ActionKind, CaseState
 from payops.discrepancies.models import Discrepancy
@@ -18,6 +20,7 @@ from payops.reconciliation import funds
 from payops.reconciliation.choices import ReceiptState
 from payops.reconciliation.funds import lines, movements
 from payops.reconciliation.models import ChannelReceipt, ExpectedMovement
+from tests.accounts.documents import approve
 from tests.orders.conftest import World
 from tests.reconciliation.money import (
     FRIDAY,
@@ -281,6 +284,38 @@ def test_money_after_an_accepted_loss_is_a_new_surplus(world: World, alice: obje
     assert (lost.state, receipt.case.suspense, receipt.short_booked) == (CaseState.CLOSED, 100, 0)
     assert receipt.case.pk != lost.pk
     assert suspense("channel", "WECHAT") == (100, 0)
+
+
+def test_a_difference_that_was_reversed_is_booked_again_by_the_next_check(
+    world: World, alice: object, bob: object
+) -> None:
+    bill(world, 9_000)
+    short = check(MONDAY)
+    reverse(short.differences.get().voucher_id, alice, bob)
+    assert suspense("channel", "WECHAT") == (0, 0)
+    with pytest.raises(PayopsError, match="was reversed"):
+        action_propose(case_id=short.case_id, kind=ActionKind.LOSS, params={}, user=alice, note="gone")
+
+    check(MONDAY)
+    assert suspense("channel", "WECHAT") == (0, 9_000)
+    check(MONDAY)
+    assert (suspense("channel", "WECHAT"), short.differences.count()) == ((0, 9_000), 2)
+    action = action_propose(case_id=short.case_id, kind=ActionKind.LOSS, params={}, user=alice, note="gone")
+    request_approve(request_id=action.approval_id, checker=bob)
+    assert suspense("channel", "WECHAT") == (0, 0)
+
+
+def test_money_after_a_reversal_leaves_suspense_at_zero(world: World, alice: object, bob: object) -> None:
+    bill(world, 9_000)
+    reverse(check(MONDAY).differences.get().voucher_id, alice, bob)
+    settlement(9_000)
+    funds.funds_match()
+    assert check(MONDAY).state == ReceiptState.AGREED
+    assert (suspense("channel", "WECHAT"), receivable(world)) == ((0, 0), 0)
+
+
+def reverse(voucher_id: int, maker: object, checker: object) -> None:
+    approve(correction_propose(voucher_id=voucher_id, user=maker, reason="Wrong file.", whole=True), checker)
 
 
 def test_a_negative_due_is_awaited_like_a_positive_one(world: World) -> None:

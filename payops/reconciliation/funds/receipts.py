@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 
 from payops.accounts import services as ledger
 from payops.accounts.choices import Event
+from payops.accounts.models import PostingKey
 from payops.accounts.posting import Posting
 from payops.core.errors import PayopsError
 from payops.core.money import format_amount
@@ -22,6 +23,7 @@ from payops.reconciliation.choices import ReceiptState, RunState
 from payops.reconciliation.funds.allocation import lines_regroup
 from payops.reconciliation.funds.faults import ONE_LINE_FAULTS
 from payops.reconciliation.models import ChannelReceipt, ReceiptDifference, ReconRun
+from payops.reconciliation.selectors import receipt_differences_reversed, receipt_lost
 
 DIFFERENCE_SOURCE = "receipt_difference"
 
@@ -65,7 +67,9 @@ def funds_check(*, day: dt.date, username: str = "system", open_day: dt.date | N
 def _undecided() -> QuerySet[ChannelReceipt]:
     """Receipts whose comparison may come out differently than it is stored."""
     return ChannelReceipt.objects.filter(
-        ~Q(due=F("received") + F("short_booked")) | Q(state=ReceiptState.WAITING)
+        ~Q(due=F("received") + F("short_booked"))
+        | Q(state=ReceiptState.WAITING)
+        | Q(pk__in=receipt_differences_reversed().values("receipt"))
     ).order_by("channel_date", "id")
 
 
@@ -96,6 +100,7 @@ def _receipt_check(receipt_id: int, day: dt.date, username: str, open_day: dt.da
     )
     if not receipt.due_known:
         return ReceiptState.WAITING, 0
+    _reversed_book_again(receipt, username, open_day)
     short = receipt.due - receipt.received
     # Money still to come (or to be paid by us, on a day of refunds) is awaited; money beyond what is due is not. What
     # was once booked as short stays booked until money comes, even if an earlier day is checked again.
@@ -109,6 +114,21 @@ def _receipt_check(receipt_id: int, day: dt.date, username: str, open_day: dt.da
     receipt.state = _state(short, target)
     receipt.save(update_fields=["short_booked", "state", "case"])
     return receipt.state, delta
+
+
+def _reversed_book_again(receipt: ChannelReceipt, username: str, open_day: dt.date | None) -> None:
+    """A difference whose voucher was reversed is booked once more, as it was: what follows starts from it.
+
+    The newest first, until what the receipt has booked is in the books again.
+    """
+    lost = receipt_lost([receipt.pk]).get(receipt.pk, 0)
+    for difference in receipt_differences_reversed().filter(receipt=receipt).order_by("-pk"):
+        if not lost:
+            return
+        event = Event(PostingKey.objects.get(voucher_id=difference.voucher_id).event)
+        change = difference.amount if event == Event.RECEIPT_SHORT else -difference.amount
+        _difference_post(receipt, event, change, username, open_day)
+        lost -= difference.amount
 
 
 def receipt_is_given_up(receipt: ChannelReceipt) -> bool:

@@ -12,7 +12,7 @@ from django.utils.translation import pgettext_lazy
 
 from payops.channels.choices import BillType
 from payops.channels.fetch.checks import source_check
-from payops.channels.fetch.choices import SourceKind
+from payops.channels.fetch.choices import OPTION_LABELS, SourceKind
 from payops.channels.fetch.models import FileSource
 from payops.channels.models import ChannelContract
 from payops.core.errors import PayopsError
@@ -123,18 +123,18 @@ class _Named(SourceForm):
     """Files whose day stands in their names."""
 
     pattern = forms.CharField(
-        label=_("File name pattern"),
+        label=OPTION_LABELS["pattern"],
         max_length=200,
         help_text=_("Regular expression of the whole name; (?P<date>…) finds the channel day, YYYYMMDD or YYYY-MM-DD."),
     )
     settle_seconds = forms.IntegerField(
-        label=_("Settling time (seconds)"),
+        label=OPTION_LABELS["settle_seconds"],
         min_value=0,
         max_value=3600,
         help_text=_("A file that changed more recently is left for the next try."),
     )
     date_offset_days = forms.IntegerField(
-        label=_("Days to add to the date"),
+        label=OPTION_LABELS["date_offset_days"],
         min_value=-3,
         max_value=3,
         help_text=_("−1 where files carry the date of the day they were made."),
@@ -172,9 +172,9 @@ class SftpForm(_Secret, _Named):
     kind = SourceKind.SFTP
     options = ("username", "host_key", "pattern", "settle_seconds", "date_offset_days")
 
-    username = forms.CharField(label=_("User"), max_length=60)
+    username = forms.CharField(label=OPTION_LABELS["username"], max_length=60)
     host_key = forms.CharField(
-        label=_("Host key"), max_length=1200, help_text=_("As in known_hosts: ssh-ed25519 AAAA…")
+        label=OPTION_LABELS["host_key"], max_length=1200, help_text=_("As in known_hosts: ssh-ed25519 AAAA…")
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -189,16 +189,18 @@ class WechatForm(_Secret, SourceForm):
     kind = SourceKind.WECHAT
     options = ("mchid", "serial_no", "platform_serial", "platform_key", "bill")
 
-    bill = forms.ChoiceField(label=_("Bill"), choices=[("trade", _("Trade bill")), ("fundflow", _("Fund-flow bill"))])
-    mchid = forms.CharField(label=_("Merchant number"), max_length=40)
-    serial_no = forms.CharField(label=_("Serial number of our certificate"), max_length=80)
+    bill = forms.ChoiceField(
+        label=OPTION_LABELS["bill"], choices=[("trade", _("Trade bill")), ("fundflow", _("Fund-flow bill"))]
+    )
+    mchid = forms.CharField(label=OPTION_LABELS["mchid"], max_length=40)
+    serial_no = forms.CharField(label=OPTION_LABELS["serial_no"], max_length=80)
     platform_serial = forms.CharField(
-        label=_("Id of the platform's key"),
+        label=OPTION_LABELS["platform_serial"],
         max_length=80,
         help_text=_("PUB_KEY_ID_… or the certificate's serial number."),
     )
     platform_key = forms.CharField(
-        label=_("The platform's public key"), widget=forms.Textarea(attrs={"rows": 3}), max_length=8000
+        label=OPTION_LABELS["platform_key"], widget=forms.Textarea(attrs={"rows": 3}), max_length=8000
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -213,11 +215,11 @@ class AlipayForm(_Secret, SourceForm):
     options = ("app_id", "alipay_key", "bill")
 
     bill = forms.ChoiceField(
-        label=_("Bill"), choices=[("trade", _("Business detail")), ("signcustomer", _("Accounting detail"))]
+        label=OPTION_LABELS["bill"], choices=[("trade", _("Business detail")), ("signcustomer", _("Accounting detail"))]
     )
-    app_id = forms.CharField(label=_("Application id"), max_length=40)
+    app_id = forms.CharField(label=OPTION_LABELS["app_id"], max_length=40)
     alipay_key = forms.CharField(
-        label=_("Alipay's public key"), widget=forms.Textarea(attrs={"rows": 3}), max_length=8000
+        label=OPTION_LABELS["alipay_key"], widget=forms.Textarea(attrs={"rows": 3}), max_length=8000
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

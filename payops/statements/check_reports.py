@@ -123,7 +123,7 @@ CHECK_REPORTS: Final[dict[str, LedgerReport]] = {
         (
             FileColumn(gettext_lazy("Merchant"), lambda row: row.sheet.merchant.merchant_no),
             FileColumn(gettext_lazy("Settlement sheet"), lambda row: row.sheet.sheet_no),
-            _column(gettext_lazy("Cleared"), "cleared_count"),
+            _column(gettext_lazy("Cleared rows"), "cleared_count"),
             _of_sheet(gettext_lazy("Net cleared"), lambda row: row.cleared_net),
             _of_sheet(gettext_lazy("Settled"), lambda row: row.sheet.payout_amount),
             _of_sheet(gettext_lazy("On the statement"), lambda row: row.stated),

@@ -17,7 +17,7 @@ from payops.approvals.registry import Description, register_action
 from payops.approvals.services import request_submit
 from payops.channels.choices import BillType
 from payops.channels.fetch.checks import plain_options, source_check
-from payops.channels.fetch.choices import SourceKind
+from payops.channels.fetch.choices import OPTION_LABELS, SourceKind
 from payops.channels.fetch.models import FileSource
 from payops.channels.models import ChannelContract
 from payops.core.crypto import decrypt, encrypt
@@ -139,7 +139,7 @@ def _describe(request: ApprovalRequest) -> Description:
         (_("Kind"), SourceKind(payload["kind"]).label),
         (_("Type"), BillType(payload["bill_type"]).label),
         (_("Address"), payload["address"]),
-        *((name, _short(value)) for name, value in sorted(payload["options"].items())),
+        *((OPTION_LABELS.get(name, name), _short(value)) for name, value in sorted(payload["options"].items())),
         (_("Secret"), secret if payload["kind"] != SourceKind.FOLDER else "–"),
         (_("First channel day"), payload["first_day"]),
         (_("First try"), payload["first_try"]),

@@ -16,6 +16,23 @@ class SourceKind(models.TextChoices):
     ALIPAY = "alipay", pgettext_lazy("file source", "Alipay")
 
 
+OPTION_LABELS: Final = {
+    "pattern": _("File name pattern"),
+    "settle_seconds": _("Settling time (seconds)"),
+    "date_offset_days": _("Days to add to the date"),
+    "username": _("User"),
+    "host_key": _("Host key"),
+    "bill": _("Bill"),
+    "mchid": _("Merchant number"),
+    "serial_no": _("Serial number of our certificate"),
+    "platform_serial": _("Id of the platform's key"),
+    "platform_key": _("The platform's public key"),
+    "app_id": _("Application id"),
+    "alipay_key": _("Alipay's public key"),
+}
+"""What a setting of a source is called, to who fills it in and to who approves it."""
+
+
 class FetchOutcome(models.TextChoices):
     """What one try came to. Only `taken`, `known` and `empty` leave a bill file."""
 

@@ -147,7 +147,7 @@ def bank_reconciliation(request: HttpRequest, reconciliation_id: int) -> HttpRes
         (_("Bank balance from"), cells.text(found.get_source_display(), lines)),
         (_("Entries compared"), cells.count(found.entry_count)),
         (_("Bank lines compared"), cells.count(found.line_count, lines)),
-        (_("Made"), Cell(cells.moment(found.made_at).text, css="c-date", note=found.made_by)),
+        (_("Made at"), Cell(cells.moment(found.made_at).text, css="c-date", note=found.made_by)),
     ]
     badges = [_verdict(found)]
     if not found.is_current:
@@ -290,7 +290,7 @@ def _versions_table(found: BankReconciliation) -> Table:
         Column(_("Journal"), "c-amount"),
         Column(_("Bank"), "c-amount"),
         Column(_("Difference"), "c-amount"),
-        Column(_("Made")),
+        Column(_("Made at")),
         Column(_("By")),
     ]
     return Table(columns, rows if len(rows) > 1 else [], title=_("All statements of this day"))

@@ -47,7 +47,7 @@ def match_group_list(request: HttpRequest) -> HttpResponseBase:
         Column(_("Difference"), "c-amount"),
         Column(_("Run")),
         Column(_("Request")),
-        Column(_("Made")),
+        Column(_("Made at")),
     ]
 
     def row(group: MatchGroup) -> list[Cell]:
@@ -111,7 +111,7 @@ def match_group(request: HttpRequest, match_group_id: int) -> HttpResponseBase:
         (_("The channel's"), cells.money(group.channel_amount, currency)),
         (_("Difference"), cells.money(group.difference, currency, signed=True)),
         (_("Made by"), cells.text(group.made_by)),
-        (_("Made"), cells.moment(group.made_at)),
+        (_("Made at"), cells.moment(group.made_at)),
         (_("Run"), _run_cell(group.run_id)),
         (_("Request"), _request_cell(group.approval_id)),
         (_("Reason"), cells.text(group.why.get("reason", "–"))),

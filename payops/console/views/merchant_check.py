@@ -60,7 +60,7 @@ def _sheets_table(rows: list[MerchantRow]) -> Table:
     columns = [
         Column(_("Merchant")),
         Column(_("Settlement sheet")),
-        Column(_("Cleared"), "c-amount"),
+        Column(_("Cleared rows"), "c-amount"),
         Column(_("Net cleared"), "c-amount"),
         Column(_("Settled"), "c-amount"),
         Column(_("On the statement"), "c-amount"),

@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy, pgettext, pgettext_lazy
 
 from payops.approvals.models import ApprovalRequest, RequestStatus
 from payops.channels.fetch import approval, empty
-from payops.channels.fetch.choices import FetchOutcome, SourceKind
+from payops.channels.fetch.choices import OPTION_LABELS, FetchOutcome, SourceKind
 from payops.channels.fetch.models import FetchAttempt, FileSource
 from payops.channels.models import ChannelContract
 from payops.channels.schedules import (
@@ -284,14 +284,13 @@ def _source_buttons(request: HttpRequest, source: FileSource, days: list[SourceD
 
 
 def _facts(source: FileSource) -> list[tuple[Any, Cell]]:
-    labels = {name: field.label for name, field in FORMS[SourceKind(source.kind)].base_fields.items()}
     secret = _("in the file %(name)s") % {"name": source.secret_file} if source.secret_file else _("set, encrypted")
     return [
         (_("Channel"), cells.text(source.contract.code)),
         (_("Kind"), cells.text(source.get_kind_display())),
         (_("Type"), cells.text(source.get_bill_type_display())),
         (_("Address"), cells.text(source.address)),
-        *((labels.get(name, name), cells.text(_short(value))) for name, value in source.options.items()),
+        *((OPTION_LABELS.get(name, name), cells.text(_short(value))) for name, value in source.options.items()),
         *([] if source.kind == SourceKind.FOLDER else [(_("Secret"), cells.text(secret))]),
         (_("First channel day"), cells.date(source.first_day)),
         (_("First try"), cells.text(source.first_try.strftime("%H:%M"))),

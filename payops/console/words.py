@@ -29,6 +29,8 @@ WORDS: Final[dict[str, Any]] = {
     "dayend.step": _("Step of a day"),
     "orders.load": _("Take in transactions"),
     "reconciliation.run": _("Reconcile a channel day"),
+    "reconciliation.bucket": _("Compare a part of a channel day"),
+    "reconciliation.join": _("Reconcile a channel day from its parts"),
     "reconciliation.export": _("Export of reconciliation"),
     "settlement.payouts_poll": _("Ask the bank for results"),
     "settlement.payouts_send": _("Send payouts"),

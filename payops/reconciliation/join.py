@@ -145,7 +145,7 @@ def compare(inputs: dict[str, Any], share: Share | None = None) -> tuple[Joined,
     if share is not None:
         params |= {"bucket": share.bucket, "buckets": share.buckets}
     joined, found = _compare(params)
-    stood = None if share is None else Stood(found["own_count"], found["own_mark"] or 0, found["own_last"] or 0)
+    stood = None if share is None else Stood(found["own_there"], found["own_mark"] or 0, found["own_last"] or 0)
     if _is_repeated(params, found):
         sides = _sides(params)
         repeated_own, repeated_lines = _repeats(sides.own(), params), _repeats(sides.line(), params)

@@ -11,6 +11,7 @@ from payops.channels.models import BankAccount, BankLine, BillFile, ChannelContr
 from payops.core.models import JobRun
 from payops.discrepancies.models import Discrepancy
 from payops.reconciliation.bank.models import BankAssignment, BankAssignmentPart, BankOpenItem, BankReconciliation
+from payops.reconciliation.buckets.models import RunBucket, RunSplit
 from payops.reconciliation.choices import (
     AllocationKind,
     Direction,
@@ -44,6 +45,8 @@ __all__ = [
     "ReceiptPart",
     "ReconResult",
     "ReconRun",
+    "RunBucket",
+    "RunSplit",
     "RunVoucher",
 ]
 

@@ -9,6 +9,7 @@ from django.db.models import Count, F, Q, QuerySet, Sum
 from payops.accounts.choices import DocumentState
 from payops.accounts.models import CorrectionVoucher
 from payops.channels.models import ChannelContract
+from payops.reconciliation.buckets.models import RunSplit
 from payops.reconciliation.choices import ItemState
 from payops.reconciliation.models import ChannelReceipt, OpenItem, ReceiptDifference, ReconRun, RunVoucher
 
@@ -67,6 +68,7 @@ def run_as_dict(run: ReconRun) -> dict[str, Any]:
         "totals": run.totals,
         "results": run.results,
         "equation": run.equation,
+        "buckets": _buckets(run),
         "vouchers": [
             {
                 "event": voucher.get_event_display(),
@@ -90,3 +92,20 @@ def run_as_dict(run: ReconRun) -> dict[str, Any]:
             for row in run.result_rows.select_related("case").order_by("id")
         ],
     }
+
+
+def _buckets(run: ReconRun) -> list[dict[str, int]]:
+    """What each child run of a run in buckets compared, of several of a bucket the last; empty for a whole one."""
+    split = RunSplit.objects.filter(run=run).first()
+    if split is None:
+        return []
+    latest = {result.bucket: result for result in split.results.order_by("turn")}
+    return [
+        {
+            "bucket": bucket,
+            "own": result.own_count,
+            "lines": result.line_count,
+            "milliseconds": result.milliseconds,
+        }
+        for bucket, result in sorted(latest.items())
+    ]

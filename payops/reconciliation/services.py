@@ -35,6 +35,8 @@ from payops.orders.models import Transaction
 from payops.orders.selectors import own_window
 from payops.reconciliation.apply import apply
 from payops.reconciliation.booking import book
+from payops.reconciliation.buckets.models import RunSplit
+from payops.reconciliation.buckets.services import buckets_for, join_buckets, split_make, split_taken
 from payops.reconciliation.choices import ItemSide, ItemState, ResultKind, RunState
 from payops.reconciliation.classify import Judge, Outcome, PoolItem, Surroundings
 from payops.reconciliation.funds import receipt_due_set
@@ -71,11 +73,14 @@ def run_reconcile(
     batch: int = 1,
     job: JobRun | None = None,
     username: str = "system",
+    buckets: int | None = None,
+    split: RunSplit | None = None,
 ) -> ReconRun:
     """Compare own day `day` of a contract with its accepted bill, book the result and return the run, now current.
 
     All or nothing. Raises PayopsError 'recon.day_open' before the own day is closed, 'recon.no_bill' without an
-    accepted file. Running again starts from the same items and books only what differs.
+    accepted file. Running again starts from the same items and books only what differs. The outcome is the same in
+    any number of `buckets`; of a `split` what its buckets found already is taken, as far as it still holds.
     """
     xact_lock(LOCK, contract.code)
     contract = under_rule(contract, day)
@@ -83,13 +88,17 @@ def run_reconcile(
     before = load_before(contract, day, batch)
     run = _run_row(contract, day, batch, bill_file, job)
     skips = settled_rows(before, contract, day, line_range(bill_file))
-    joined = join(inputs_of(contract, day, bill_file, skips))
+    inputs = inputs_of(contract, day, bill_file, skips)
+    split = _split_for(contract, day, batch, bill_file, inputs, split, buckets)
+    joined = join(inputs) if split is None else join_buckets(split)
     outcome = _judge(run, before, skips, joined)
     apply(run, before, outcome)
     discounts = _discounts(joined, outcome, skips.discounts)
     settled, fee = joined.settled, joined.fee
     book(run, settled=settled, cost=fee, discounts=discounts, username=username)
     _finish(run, joined, discounts)
+    if split is not None:
+        split_taken(split, run)
     receipt_due_set(contract=contract, channel_date=day, due=settled)
     _escalate(contract, day)
     return run
@@ -112,6 +121,55 @@ def _inputs(contract: ChannelContract, day: date, batch: int) -> BillFile:
             {"channel": contract.code, "day": day.isoformat()},
         )
     return bill_file
+
+
+def run_split(
+    *, contract: ChannelContract, day: date, batch: int = 1, buckets: int | None = None, job: JobRun | None = None
+) -> RunSplit | None:
+    """Write down what the buckets of a run are to compare; None where the day is compared as a whole.
+
+    Raises what `run_reconcile` does. Nothing else is written: what a run does before it compares is done again by it.
+    """
+    with transaction.atomic():
+        xact_lock(LOCK, contract.code)
+        contract = under_rule(contract, day)
+        bill_file = _inputs(contract, day, batch)
+        number = buckets_for(bill_file, buckets)
+        if number == 1:
+            return None
+        with transaction.atomic():
+            skips = settled_rows(load_before(contract, day, batch), contract, day, line_range(bill_file))
+            transaction.set_rollback(True)
+        inputs = inputs_of(contract, day, bill_file, skips)
+        return split_make(
+            contract=contract, day=day, batch=batch, bill_file=bill_file, inputs=inputs, buckets=number, job=job
+        )
+
+
+def _split_for(
+    contract: ChannelContract,
+    day: date,
+    batch: int,
+    bill_file: BillFile,
+    inputs: dict[str, Any],
+    split: RunSplit | None,
+    buckets: int | None,
+) -> RunSplit | None:
+    """The split to take results from: the one given, or a new one of as many buckets where its inputs are no more."""
+    if split is not None and split.run_id is None and split.inputs == inputs:
+        return split
+    number = buckets_for(bill_file, buckets) if split is None else split.buckets
+    if number == 1:
+        return None
+    return split_make(
+        contract=contract,
+        day=day,
+        batch=batch,
+        bill_file=bill_file,
+        inputs=inputs,
+        buckets=number,
+        job=None if split is None else split.job,
+    )
 
 
 def _run_row(contract: ChannelContract, day: date, batch: int, bill_file: BillFile, job: JobRun | None) -> ReconRun:

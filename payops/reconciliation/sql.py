@@ -85,7 +85,7 @@ COUNT_BUCKET = """
       FROM (SELECT count(*) AS own_there, {mark} AS own_mark, max(id) AS own_last FROM ({own}) AS o) AS own_side"""
 
 # The hash of the key is PostgreSQL's own, the same on both sides, and needs no index; its sign bit is cut off.
-BUCKET = "(hashtextextended({key}, 0) & 9223372036854775807) % %(buckets)s"
+BUCKET = "(hashtextextended({key}, 0) & 9223372036854775807) %% %(buckets)s"
 MARKS = """
 SELECT {bucket} AS bucket, count(*), {mark}
   FROM ({own}) AS o GROUP BY 1

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import os
 import sys
 from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from payops.channels.bills.selectors import contract_by_code
+from payops.channels.bills.selectors import accepted_file, contract_by_code
 from payops.channels.models import ChannelContract
 from payops.core.errors import PayopsError
 from payops.core.formatting import money
+from payops.reconciliation.buckets.services import buckets_for
 from payops.reconciliation.choices import ResultKind
 from payops.reconciliation.comparison import (
     Change,
@@ -25,6 +27,8 @@ from payops.reconciliation.comparison import (
     run_compare,
     run_latest,
 )
+from payops.reconciliation.jobs import run_with_helpers
+from payops.reconciliation.models import ReconRun
 from payops.reconciliation.selectors import run_as_dict
 from payops.reconciliation.services import run_reconcile
 
@@ -43,6 +47,13 @@ class Command(BaseCommand):
         parser.add_argument("--date", required=True, type=dt.date.fromisoformat, help="channel accounting date")
         parser.add_argument("--batch", type=int, default=1)
         parser.add_argument(
+            "--buckets",
+            type=int,
+            metavar="N",
+            help="compare in N parts, by as many processes as there are processors and by free workers "
+            "(default: by PAYOPS_RUN_BUCKET_LINES; 1: as a whole)",
+        )
+        parser.add_argument(
             "--compare",
             nargs="?",
             type=int,
@@ -59,7 +70,7 @@ class Command(BaseCommand):
             if options["compare"] is not None:
                 self._compare(contract, options)
                 return
-            run = run_reconcile(contract=contract, day=options["date"], batch=options["batch"])
+            run = self._run(contract, options)
         except PayopsError as error:
             self.stderr.write(str(error))
             if options["json"]:
@@ -75,6 +86,17 @@ class Command(BaseCommand):
         for kind, figures in run.results.items():
             label = ResultKind(kind).label
             self.stdout.write(f"  {label!s:<28} {figures['count']:>8} {money(figures['amount']):>20}")
+
+    def _run(self, contract: ChannelContract, options: dict[str, Any]) -> ReconRun:
+        day, batch = options["date"], options["batch"]
+        bill_file = accepted_file(contract, day, batch)
+        buckets = 1 if bill_file is None else buckets_for(bill_file, options["buckets"])
+        if buckets == 1:
+            return run_reconcile(contract=contract, day=day, batch=batch, buckets=1)
+        processes = min(buckets, len(os.sched_getaffinity(0)))
+        return run_with_helpers(
+            contract=contract, day=day, batch=batch, username="system", buckets=buckets, processes=processes
+        )
 
     def _compare(self, contract: ChannelContract, options: dict[str, Any]) -> None:
         now = run_latest(contract, options["date"], options["batch"])

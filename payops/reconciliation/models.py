@@ -151,6 +151,7 @@ class OpenItem(models.Model):
             models.Index(fields=["contract", "state"], name="open_item_pool_idx"),
             models.Index(fields=["contract", "first_date"], name="open_item_first_idx"),
             models.Index(fields=["contract", "cleared_date"], name="open_item_cleared_idx"),
+            models.Index(fields=["transaction_id"], condition=Q(state="cleared"), name="open_item_matched_idx"),
         ]
 
     def __str__(self) -> str:

@@ -8,7 +8,7 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 
 from payops.reconciliation.funds import funds_check
-from payops.reconciliation.models import OpenItem, ReconRun, RunVoucher
+from payops.reconciliation.models import MatchLink, OpenItem, ReconRun, RunVoucher
 from tests.reconciliation.builders import MON, TUE, Town, line, pay
 
 
@@ -71,6 +71,22 @@ def test_a_transaction_and_a_line_are_linked_once(busy: Town, own: str, bill: st
         f" SELECT contract_id, {own}, {bill}, run_id, 'by hand' FROM reconciliation_matchlink"
     )
     assert name.startswith("reconciliation_matchlink_")
+
+
+def test_a_link_goes_only_with_what_it_cleared(busy: Town) -> None:
+    statement = "DELETE FROM reconciliation_matchlink; SET CONSTRAINTS ALL IMMEDIATE"
+    assert refused(statement) == "match_link_goes_with_its_item"
+    assert "no_truncate" in triggers_of("reconciliation_matchlink")
+    # A run that no longer finds the other half takes both away.
+    busy.bill(TUE)
+    busy.run(TUE)
+    assert not MatchLink.objects.exists()
+
+
+def triggers_of(table: str) -> set[str]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT tgname FROM pg_trigger WHERE tgrelid = %s::regclass", [table])
+        return {name for (name,) in cursor.fetchall()}
 
 
 def test_a_day_has_one_current_run(busy: Town) -> None:

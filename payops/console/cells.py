@@ -38,7 +38,8 @@ TONES: dict[str, str] = {
 
 RESULT_TONES: dict[str, str] = {
     "matched": "success", "own_in_doubt": "warning", "channel_in_doubt": "warning", "own_cleared": "info",
-    "channel_cleared": "info", "offset": "info", "failed_absent": "base",
+    "channel_cleared": "info", "offset": "info", "split": "info", "lump": "info", "by_hand": "info",
+    "failed_absent": "base",
 }  # fmt: skip
 """Of results; every kind not named here is a difference."""
 

@@ -17,7 +17,7 @@ from payops.console.cells import link
 from payops.discrepancies.models import Discrepancy
 from payops.reconciliation.exports import exports
 from payops.reconciliation.matching.apart import offsets_of
-from payops.reconciliation.models import MatchEnd, MatchGroup, MatchRule, OpenItem, ReconRun
+from payops.reconciliation.models import MatchEnd, MatchGroup, MatchRule, OpenItem, ReconRun, RunVoucher
 from payops.reconciliation.services import run_reconcile
 from tests.reconciliation.builders import MON, TUE, Town, line, live, pay, reverse
 from tests.reconciliation.test_matching import rule
@@ -133,11 +133,29 @@ def test_a_stale_form_is_told_that_the_item_is_open_no_more(cut_off: Town, ops: 
     assert ApprovalRequest.objects.count() == 0
 
 
-def test_an_older_item_is_found_by_its_number(cut_off: Town, ops: Client) -> None:
-    ours = item("R-777777")
-    page = text_of(ops.get(link("open_item_match", ours.pk, number="R-10000")))
-    assert f'name="others" value="{item("R-10000").pk}"' in page
-    assert "R-100001" not in page
+def test_older_items_are_found_by_their_numbers_and_ticked(cut_off: Town, ops: Client) -> None:
+    page = text_of(ops.get(link("open_item_match", item("R-777777").pk, number="R-10000 R-100001")))
+    for name, key in (("others", "R-10000"), ("beside", "R-100001")):
+        assert re.search(f'name="{name}" value="{item(key).pk}"[^>]* checked', page)
+
+
+def test_a_number_nothing_open_has_offers_nothing(cut_off: Town, ops: Client) -> None:
+    page = text_of(ops.get(link("open_item_match", item("R-777777").pk, number="R-1")))
+    assert 'name="others"' not in page
+
+
+def test_every_offer_carries_its_amount_for_the_sums_below(cut_off: Town, ops: Client) -> None:
+    page = text_of(ops.get(link("open_item_match", item("R-100001").pk)))
+    assert re.search('data-match-sums data-side="own" data-amount="10000" data-exponent="2"', page)
+    assert re.search(f'value="{item("R-10000").pk}"[^>]* data-amount="10000"', page)
+    assert "amounts=" not in page
+
+
+def test_a_case_leads_to_the_form_though_nothing_is_suggested(town: Town, ops: Client, finance: Client) -> None:
+    town.day(MON, [pay("1", MON)])
+    url, case = link("open_item_match", item("R-1").pk), link("case_detail", item("R-1").case_id)
+    assert url in text_of(ops.get(case))
+    assert url not in text_of(finance.get(case))
 
 
 def test_finance_proposes_no_match(cut_off: Town, finance: Client) -> None:
@@ -202,7 +220,11 @@ def test_a_match_is_taken_back_from_its_own_page(matched: MatchGroup, ops: Clien
     assert response.url == link("approval", request.pk)
     assert link("approval", request.pk) in text_of(ops.get(link("match_group", matched.pk)))
     assert "is approved and done" in decide(finance, request, "approve")
+    booked = RunVoucher.objects.exclude(voucher_id=None).filter(amounts__D__lt=0)
     page = text_of(ops.get(link("match_group", matched.pk)))
+    for voucher in booked:
+        assert link("voucher", voucher.voucher_id) in page
+        assert link("voucher", voucher.voucher_id) in text_of(ops.get(link("approval", request.pk)))
     assert "Taken back" in page
     assert link("match_group_undo", matched.pk) not in page
     assert len(live()) == 3

@@ -42,8 +42,8 @@ def proposed(alice: Any) -> ApprovalRequest:
 
 def taken_back_once(town: Town) -> None:
     assert MatchEnd.objects.count() == 1
-    red = [voucher.amounts for voucher in RunVoucher.objects.filter(amounts__D__lt=0)]
-    assert red == [{"D": -10_000}, {"D": -10_000}]
+    back = [voucher.amounts for voucher in RunVoucher.objects.filter(amounts__D__lt=0)]
+    assert back == [{"D": -10_000}, {"D": -10_000}]
     assert live() == [("R-10000", "definite", 10_000), ("R-100001", "definite", -10_000)]
     assert (town.surplus, town.shortage, town.clearing) == (10_000, 10_000, 0)
     town.books_agree()

@@ -62,15 +62,15 @@ def test_items_and_cases_are_open_again_when_it_is_approved(matched: Town, alice
     assert list(notes) == ["bob", "bob"]
 
 
-def test_what_the_match_booked_is_booked_back_in_red_once(matched: Town, alice: User, bob: User) -> None:
+def test_what_the_match_booked_is_booked_back_once(matched: Town, alice: User, bob: User) -> None:
     match_run = OpenItem.objects.get(match_key="R-10000").cleared_run
     request = take_back(alice, bob)
-    red = RunVoucher.objects.filter(run=request.result["run"])
+    back = RunVoucher.objects.filter(run=request.result["run"])
     assert booked(match_run) == {
         "Surplus cleared by its other half": {"D": 10_000},
         "Shortage cleared by its other half": {"D": 10_000},
     }
-    assert {voucher.get_event_display(): voucher.amounts for voucher in red} == {
+    assert {voucher.get_event_display(): voucher.amounts for voucher in back} == {
         "Surplus cleared by its other half": {"D": -10_000},
         "Shortage cleared by its other half": {"D": -10_000},
     }

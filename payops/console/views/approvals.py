@@ -26,6 +26,7 @@ from payops.console.shell import action, page, view
 from payops.console.vouchers import voucher_table, vouchers_by_id
 from payops.core.retelling import retold
 from payops.discrepancies.models import CaseAction
+from payops.reconciliation.models import RunVoucher
 
 BATCH_ROWS = 200
 
@@ -184,6 +185,8 @@ def _vouchers(found: ApprovalRequest) -> list[Any]:
         CaseAction.objects.filter(approval=found),
         ManualVoucher.objects.filter(approval=found),
         CorrectionVoucher.objects.filter(correction__approval=found),
+        # What a match or its taking back booked stands in the totals of the run it made.
+        RunVoucher.objects.filter(run=(found.result or {}).get("run")),
     )
     return vouchers_by_id(
         number for rows in of_document for number in rows.values_list("voucher_id", flat=True)[:BATCH_ROWS]

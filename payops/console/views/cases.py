@@ -23,7 +23,7 @@ from payops.console.forms import ProposeForm
 from payops.console.lists import Button, list_page
 from payops.console.shell import action, page, view
 from payops.console.tables import case_columns, case_row, kind_label
-from payops.console.views.matching import suggestion_table
+from payops.console.views.matching import match_button, suggestion_table
 from payops.console.vouchers import voucher_table, vouchers_by_id, vouchers_of
 from payops.core.errors import PayopsError
 from payops.core.formatting import money
@@ -120,7 +120,7 @@ def _case_page(
         "parent_title": _("Cases"),
         "parent_url": link("case_list"),
         "badges": _badges(case),
-        "buttons": _buttons(case),
+        "buttons": [*_buttons(case), *match_button(request, case)],
         "case": case,
         "facts": _facts(case),
         "sides": _sides(case),

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from payops.accounts.choices import Event
+from payops.approvals.models import ApprovalRequest
 from payops.channels.models import BillLine
 from payops.console import cells
 from payops.console.cells import Cell, Column, Table, link
@@ -126,7 +127,7 @@ def match_group(request: HttpRequest, match_group_id: int) -> HttpResponseBase:
         "badges": [_group_state(group)],
         "buttons": _buttons(request, group),
         "facts": facts,
-        "tables": [_member_table(group), _item_table(items), _voucher_table(items, currency)],
+        "tables": [_member_table(group), _item_table(items), _voucher_table(_runs(group, items), currency)],
     }
     return page(request, "console/detail.html", context, title=f"{group.get_kind_display()} #{group.pk}")
 
@@ -206,9 +207,16 @@ def _item_table(items: list[OpenItem]) -> Table:
     return Table(columns, rows, title=_("Open items"), empty=_("Its rows were never open."))
 
 
-def _voucher_table(items: list[OpenItem], currency: str) -> Table:
-    """What the runs that cleared its items booked as cleared; their totals may hold other items of the day as well."""
+def _runs(group: MatchGroup, items: list[OpenItem]) -> set[int]:
+    """The runs that cleared its items, and the run that opened them again."""
     runs = {item.cleared_run_id for item in items if item.cleared_run_id}
+    requests = {group.approval_id, getattr(getattr(group, "end", None), "approval_id", None)} - {None}
+    results = ApprovalRequest.objects.filter(pk__in=requests).values_list("result", flat=True)
+    return runs | {result["run"] for result in results if result and "run" in result}
+
+
+def _voucher_table(runs: set[int], currency: str) -> Table:
+    """What these runs booked as cleared; their totals may hold other items of the day as well."""
     booked = RunVoucher.objects.filter(run__in=runs, event__in=CLEARED_EVENTS, voucher_id__isnull=False)
     rows = [
         [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, Final
 
 from django import forms
@@ -17,10 +17,11 @@ from payops.channels.models import ChannelContract
 from payops.console import cells
 from payops.console.cells import Cell, Column, Table, link
 from payops.console.filters import SuggestionFilter
+from payops.console.lists import Button
 from payops.console.shell import action, page, view
 from payops.console.views.proposals import proposal_page
 from payops.core.errors import PayopsError
-from payops.core.money import format_amount, parse_amount
+from payops.core.money import exponent, format_amount, parse_amount
 from payops.discrepancies.models import Discrepancy
 from payops.reconciliation.choices import GroupBy, ItemSide
 from payops.reconciliation.matching.claims import LIVE
@@ -157,58 +158,71 @@ def _amount(item: OpenItem) -> int:
 # --- a match by hand --------------------------------------------------------------------------------------------------
 
 
+class _Offers(forms.CheckboxSelectMultiple):
+    """Items to tick, each with its amount in minor units for the sums below the form."""
+
+    def create_option(self, name: str, value: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        option = super().create_option(name, value, *args, **kwargs)
+        option["attrs"]["data-amount"] = str(self.attrs["amounts"][value])
+        return option
+
+    def build_attrs(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        return {name: value for name, value in super().build_attrs(*args, **kwargs).items() if name != "amounts"}
+
+
 class MatchForm(forms.Form):
     """Which items belong together with the one the page is about.
 
-    Offered are what is suggested, what was chosen elsewhere, and the newest of both sides or those of one number.
+    Offered are what is suggested, what was chosen elsewhere, and the newest of both sides or, already ticked, those of
+    the numbers asked for.
     """
 
-    others = forms.TypedMultipleChoiceField(
-        label=gettext_lazy("The other side"), coerce=int, widget=forms.CheckboxSelectMultiple
-    )
+    others = forms.TypedMultipleChoiceField(label=gettext_lazy("The other side"), coerce=int, widget=_Offers)
     beside = forms.TypedMultipleChoiceField(
-        label=gettext_lazy("Also on this side"), coerce=int, widget=forms.CheckboxSelectMultiple, required=False
+        label=gettext_lazy("Also on this side"), coerce=int, widget=_Offers, required=False
     )
     reason = forms.CharField(label=gettext_lazy("Reason"), widget=forms.Textarea(attrs={"rows": 2}), max_length=2000)
 
-    def __init__(self, item: OpenItem, chosen: set[int], number: str, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, initial={"others": [*chosen], "beside": [*chosen]}, **kwargs)
-        suggested = suggestions_of(item)
+    def __init__(self, item: OpenItem, chosen: set[int], numbers: list[str], *args: Any, **kwargs: Any) -> None:
         rows = OpenItem.objects.filter(contract=item.contract, currency=item.currency, state__in=LIVE)
         rows = rows.filter(result__in=MATCHABLE).exclude(d=0).exclude(pk=item.pk).select_related("contract")
-        others, beside = rows.exclude(side=item.side), rows.filter(side=item.side)
+        if numbers:
+            chosen = chosen | set(rows.filter(match_key__in=numbers).values_list("pk", flat=True)[:OFFERED])
+        super().__init__(*args, initial={"others": [*chosen], "beside": [*chosen]}, **kwargs)
+        suggested = suggestions_of(item)
         scores = {found.item.pk: found.score for found in suggested}
-        first = [found.item for found in suggested]
-        self.fields["others"].choices = _offers(_offered(others, first, chosen, number), scores)
-        offered = _offers(_offered(beside, [], chosen, number), {})
-        if offered:
-            self.fields["beside"].choices = offered
-        else:
+        first = [] if numbers else [found.item for found in suggested]
+        self._offer("others", rows.exclude(side=item.side), first, chosen, newest=not numbers, scores=scores)
+        self._offer("beside", rows.filter(side=item.side), [], chosen, newest=not numbers, scores={})
+        if not self.fields["beside"].choices:
             del self.fields["beside"]
 
+    def _offer(
+        self,
+        name: str,
+        rows: QuerySet[OpenItem],
+        first: list[OpenItem],
+        chosen: set[int],
+        *,
+        newest: bool,
+        scores: dict[int, int],
+    ) -> None:
+        offered = [*rows.filter(pk__in=chosen).order_by("pk"), *first]
+        if newest:
+            offered += rows.order_by("-first_date", "-pk")[:OFFERED]
+        items = {item.pk: item for item in offered}
+        self.fields[name].widget.attrs["amounts"] = {pk: _amount(item) for pk, item in items.items()}
+        self.fields[name].choices = [(pk, _words(item, scores.get(pk))) for pk, item in items.items()]
 
-def _offered(rows: QuerySet[OpenItem], first: list[OpenItem], chosen: set[int], number: str) -> list[OpenItem]:
-    newest = (rows.filter(match_key=number) if number else rows).order_by("-first_date", "-pk")
-    found = [*rows.filter(pk__in=chosen).order_by("pk"), *first, *newest[:OFFERED]]
-    return list({item.pk: item for item in found}.values())
 
-
-def _offers(items: Sequence[OpenItem], scores: dict[int, int]) -> list[tuple[int, str]]:
-    return [
-        (
-            item.pk,
-            " · ".join(
-                [
-                    item.match_key,
-                    format_amount(_amount(item), item.currency),
-                    str(item.get_result_display()),
-                    item.first_date.isoformat(),
-                    *([_("score %d") % scores[item.pk]] if item.pk in scores else []),
-                ]
-            ),
-        )
-        for item in items
+def _words(item: OpenItem, score: int | None) -> str:
+    words = [
+        item.match_key,
+        format_amount(_amount(item), item.currency),
+        str(item.get_result_display()),
+        item.first_date.isoformat(),
     ]
+    return " · ".join([*words, *([] if score is None else [_("score %d") % score])])
 
 
 def _chosen(request: HttpRequest) -> set[int]:
@@ -219,9 +233,9 @@ def _chosen(request: HttpRequest) -> set[int]:
 
 
 class NumberForm(forms.Form):
-    """Which other item is looked for."""
+    """Which other items are looked for: one key, or several with blanks between them."""
 
-    number = forms.CharField(label=gettext_lazy("Matching key"), max_length=64, required=False)
+    number = forms.CharField(label=gettext_lazy("Matching key"), max_length=2000, required=False)
 
 
 @action("cases.propose", methods=("GET", "POST"))
@@ -236,7 +250,7 @@ def open_item_match(request: HttpRequest, open_item_id: int) -> HttpResponse:
     parent = (item.case.case_no, link("case_detail", item.case_id)) if item.case else (_("Open items"), _open_items())
     return proposal_page(
         request,
-        MatchForm(item, _chosen(request), number, request.POST or None),
+        MatchForm(item, _chosen(request), number.split()[:OFFERED], request.POST or None),
         lambda data: hand_match_propose(
             item_ids=[item.pk, *data["others"], *data.get("beside", [])], reason=data["reason"], maker=request.user
         ),
@@ -249,7 +263,17 @@ def open_item_match(request: HttpRequest, open_item_id: int) -> HttpResponse:
             "day": item.first_date,
         },
         filters=NumberForm({"number": number}),
+        extra={"sums": {"side": item.side, "amount": str(_amount(item)), "exponent": exponent(item.currency)}},
+        template="console/match_form.html",
     )
+
+
+def match_button(request: HttpRequest, case: Discrepancy) -> list[Button]:
+    """The way from a case to the form of a match by hand, where its item can be matched at all."""
+    item = case.items.filter(state__in=LIVE, result__in=MATCHABLE).exclude(d=0).first()
+    if item is None or not request.user.may("cases.propose") or item.pk in proposed_items():
+        return []
+    return [Button(_("Match by hand"), link("open_item_match", item.pk))]
 
 
 def _open_items() -> str:

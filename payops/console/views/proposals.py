@@ -27,6 +27,8 @@ def proposal_page(
     lead: Any = "",
     tables: Sequence[Table] = (),
     filters: forms.Form | None = None,
+    extra: dict[str, Any] | None = None,
+    template: str = "console/form.html",
 ) -> HttpResponse:
     """The form, and on POST the proposal; a refusal of the service stays on the form with what was filled in.
 
@@ -48,5 +50,6 @@ def proposal_page(
         "parent_url": parent[1],
         "tables": list(tables),
         "filters": filters,
+        **(extra or {}),
     }
-    return page(request, "console/form.html", context, title=title, status=400 if form.errors else 200)
+    return page(request, template, context, title=title, status=400 if form.errors else 200)

@@ -5,6 +5,7 @@ from payops.discrepancies.handlers import (
     register_resolution_handler,
     register_reversed_check,
 )
+from payops.discrepancies.services.bookings import refuse_reversed
 from payops.discrepancies.services.cases import (
     case_assign,
     case_close,
@@ -38,6 +39,7 @@ __all__ = [
     "cases_assign_many",
     "cases_auto_clear_many",
     "cases_open_many",
+    "refuse_reversed",
     "register_cleared_check",
     "register_resolution_handler",
     "register_reversed_check",

@@ -25,7 +25,7 @@ from payops.core.errors import PayopsError
 from payops.core.money import format_amount
 from payops.discrepancies.choices import CaseKind
 from payops.discrepancies.models import Discrepancy
-from payops.discrepancies.services import case_auto_clear
+from payops.discrepancies.services import case_auto_clear, refuse_reversed
 from payops.identity.models import User
 from payops.merchants.models import Merchant
 from payops.reconciliation.bank.choices import AssignPurpose
@@ -169,6 +169,7 @@ def _execute(request: ApprovalRequest) -> dict[str, Any]:
             _("What bank line %(line)s had in suspense was resolved by its case already.") % {"line": line.reference},
             {"bank_line": line.pk, "case": case.pk if case else None},
         )
+    refuse_reversed([case])
     line.state = BankLineState.MATCHED
     booking = _Booking(line, assignment, request)
     if assignment.purpose != AssignPurpose.OFFLINE:

@@ -7,6 +7,7 @@ from django.db import IntegrityError, connection, transaction
 
 from payops.accounts import selectors as balances
 from payops.accounts import services as ledger
+from payops.accounts.corrections import correction_propose
 from payops.approvals.models import ApprovalRequest
 from payops.approvals.services import request_approve
 from payops.channels.choices import BankLineState
@@ -23,6 +24,7 @@ from payops.reconciliation.bank.models import BankAssignment
 from payops.reconciliation.bank.services import bank_reconcile
 from payops.reconciliation.funds import movements
 from payops.reconciliation.models import ChannelReceipt, ExpectedMovement
+from tests.accounts.documents import approve
 from tests.orders.conftest import World
 from tests.reconciliation.money import FRIDAY, MONDAY, bank_line, bill, build, receivable, reserve, suspense
 
@@ -89,6 +91,15 @@ def test_a_channels_settlement_pays_its_date(world: World, alice: User, bob: Use
     receipt.refresh_from_db()
     assert (receipt.received, receipt.state) == (9_000, "agreed")
     assert (reserve(), receivable(world)) == (9_000, 0)
+
+
+def test_a_line_whose_suspense_was_reversed_is_not_taken_out_of_it(world: World, alice: User, bob: User) -> None:
+    line = unidentified(9_000)
+    request = propose(line, alice, "interest")
+    approve(correction_propose(voucher_id=line.voucher_id, user=alice, reason="Not ours.", whole=True), bob)
+    with pytest.raises(PayopsError, match="was reversed"):
+        approved(request, bob)
+    assert suspense("bank", "RSV") == (0, 0)
 
 
 def test_one_line_is_divided_among_dates_of_a_channel(world: World, alice: User, bob: User) -> None:

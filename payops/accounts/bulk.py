@@ -12,6 +12,7 @@ from __future__ import annotations
 import datetime as dt
 import gc
 import marshal
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -48,6 +49,7 @@ from payops.core.partitions import partition_name
 CHUNK: Final = 10_000
 """Postings per COPY: large enough that a chunk's fixed cost vanishes, small enough that a chunk is a few megabytes."""
 _BUFFER: Final = 2_000
+SWITCH_SECONDS: Final = 0.0005
 NULL: Final = "\\N"
 
 KEY_TABLE: Final = PostingKey._meta.db_table
@@ -123,12 +125,25 @@ class _Combo:
                 self.debits[at] = True
 
 
-_Wanted = tuple[int, int, str, list[int]]
-"""One posting whose key is not taken yet: combo, source id, memo, amount per line."""
-_Taken = tuple[int, int, int, str, list[int]]
-"""One that has a voucher: combo, voucher id, source id, memo, amount per line."""
 _Prepared = tuple[int, int, list[int]]
-"""One whose entries are still to be written: combo, voucher id, amount per line."""
+"""One posting whose entries are still to be written: combo, voucher id, amount per line."""
+
+
+@dataclass(slots=True)
+class _Chunk:
+    """Postings ready to be taken: what the database is given is text already."""
+
+    prepared: list[_Prepared]
+    keys: list[tuple[int, int, int]]
+    """Event, source id and voucher id, in one order everywhere, so that two batches meet the same keys alike."""
+    vouchers: list[str]
+    """A line of COPY text per posting."""
+
+    def without(self, free: set[int]) -> _Chunk:
+        """Only the postings whose vouchers are in `free`."""
+        pairs = zip(self.prepared, self.vouchers, strict=True)
+        left = [(posting, line) for posting, line in pairs if posting[1] in free]
+        return _Chunk([posting for posting, _line in left], self.keys, [line for _posting, line in left])
 
 
 def post_many(
@@ -158,8 +173,14 @@ def _no_garbage_collection() -> Iterator[None]:
 
 @contextmanager
 def _behind() -> Iterator[ThreadPoolExecutor]:
-    """A thread that works on this thread's connection, in its transaction; never both at a time."""
+    """A thread that works on this thread's connection, in its transaction; never both at a time.
+
+    It mostly waits for the database, and would wait as long again for the interpreter if that changed hands as seldom
+    as it usually does.
+    """
     mine = connections["default"]
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(min(usual, SWITCH_SECONDS))
 
     def lend() -> None:
         connections["default"] = mine
@@ -169,6 +190,8 @@ def _behind() -> Iterator[ThreadPoolExecutor]:
         with ThreadPoolExecutor(max_workers=1, initializer=lend) as thread:
             yield thread
     finally:
+        if usual > SWITCH_SECONDS:
+            sys.setswitchinterval(usual)
         mine.dec_thread_sharing()
 
 
@@ -195,22 +218,22 @@ class _Batch:
         """Both passes."""
         self._hold_day()
         self.modes = modes_on(self.day)
-        prepared = self._prepare(self._pull(postings))
+        chunk = self._prepare(*self._pull(postings))
         following = self._pull(postings)
-        if not following:
-            return self._write_all([self._take(*prepared)])
+        if not following[0]:
+            return self._write_all([self._take(chunk)])
         with tempfile.TemporaryFile() as spool, _behind() as behind:
-            while following:
-                taking = behind.submit(self._take, *prepared)
-                prepared = self._prepare(following)
+            while following[0]:
+                taking = behind.submit(self._take, chunk)
+                chunk = self._prepare(*following)
                 marshal.dump(taking.result(), spool)
                 following = self._pull(postings)
-            marshal.dump(self._take(*prepared), spool)
+            marshal.dump(self._take(chunk), spool)
             spool.seek(0)
             return self._write_all(_read(spool))
 
-    def _pull(self, postings: Iterator[Posting]) -> list[Posting]:
-        """The next chunk, and the rules it is booked by.
+    def _pull(self, postings: Iterator[Posting]) -> tuple[list[Posting], Sequence[int]]:
+        """The next chunk and numbers for its vouchers; also learns the rules it is booked by.
 
         The caller's stream may read the database as well, so this never runs while a chunk is being taken behind.
         """
@@ -218,7 +241,7 @@ class _Batch:
         for event in {posting.event for posting in chunk} - self.rules.keys():
             # Read anew once per batch: another process may have entered a version since this one cached it.
             self.rules[event] = rule_for(int(event), self.day, fresh=True)
-        return chunk
+        return chunk, self._voucher_ids(len(chunk)) if chunk else ()
 
     def _hold_day(self) -> None:
         xact_lock(DAY_LOCK, day_code(self.day), shared=True)
@@ -228,27 +251,31 @@ class _Batch:
 
     # --- first pass: keys, vouchers, and which accounts ---
 
-    def _prepare(self, postings: list[Posting]) -> tuple[list[_Wanted], list[int]]:
-        """What the postings come to, and their events; those of only zero lines are left out.
+    def _prepare(self, postings: list[Posting], numbers: Sequence[int]) -> _Chunk:
+        """What the postings come to, in source order; those of only zero lines are left out.
 
         Asks the database nothing: the connection is in use behind.
         """
-        prepared: list[_Wanted] = []
-        events: list[int] = []
-        for posting in postings:
+        chunk = _Chunk([], [], [])
+        for posting, voucher in zip(postings, numbers, strict=True):
             rule = self.rules[posting.event]
             amounts = rule.amounts(posting.amounts)
-            if not any(amounts):
+            zeros = amounts.count(0)
+            if zeros == len(amounts):
                 self.empty += 1
                 continue
             if set(map(type, amounts)) != {int}:
                 raise TypeError("amounts are whole minor units")
-            combo = self._combo(posting, rule)
+            index = self._combo(posting, rule)
+            combo = self.combos[index]
             if self.modes:
-                self.combos[combo].note(amounts)
-            prepared.append((combo, posting.source_id, posting.memo, amounts))
-            events.append(rule.event)
-        return prepared, events
+                combo.note(amounts)
+            memo = text_field(posting.memo[:MEMO_LENGTH]) if posting.memo else ""
+            chunk.prepared.append((index, voucher, amounts))
+            chunk.keys.append((rule.event, posting.source_id, voucher))
+            chunk.vouchers.append(f"{voucher}{combo.voucher_head}{posting.source_id}\t{len(amounts) - zeros}\t{memo}\n")
+        chunk.keys.sort()
+        return chunk
 
     def _combo(self, posting: Posting, rule: CompiledRule) -> int:
         owners = posting.owners
@@ -278,36 +305,22 @@ class _Batch:
             )
         return index
 
-    def _take(self, wanted: list[_Wanted], events: list[int]) -> list[_Prepared]:
+    def _take(self, chunk: _Chunk) -> list[_Prepared]:
         """Keys and vouchers of a chunk; what comes back is the chunk without what was booked before."""
-        prepared = self._take_keys(wanted, events) if wanted else []
-        if prepared:
-            copy_text(self.voucher_table, VOUCHER_COLUMNS, self._voucher_text(prepared))
-        return [(combo, voucher, amounts) for combo, voucher, _source, _memo, amounts in prepared]
-
-    def _take_keys(self, wanted: list[_Wanted], events: list[int]) -> list[_Taken]:
-        """Voucher ids in source order, and the keys with them; who inserts the same key first keeps it."""
-        vouchers = self._voucher_ids(len(wanted))
-        keys = [(event, row[1], voucher) for event, row, voucher in zip(events, wanted, vouchers, strict=True)]
-        # In one order everywhere, so that two batches meet the same keys alike.
-        keys.sort()
+        if not chunk.keys:
+            return []
+        keys = "".join([f"{event}\t{source}\t{voucher}\n" for event, source, voucher in chunk.keys])
         try:
             with transaction.atomic():
-                copy_text(
-                    KEY_TABLE,
-                    KEY_COLUMNS,
-                    ["".join([f"{event}\t{source}\t{voucher}\n" for event, source, voucher in keys]).encode()],
-                )
-            taken = None
+                copy_text(KEY_TABLE, KEY_COLUMNS, [keys.encode()])
         except IntegrityError:
-            taken = _free_keys(keys)
-            self.skipped += len(keys) - len(taken)
-        self.taken += len(keys) if taken is None else len(taken)
-        return [
-            (combo, voucher, source, memo, amounts)
-            for (combo, source, memo, amounts), voucher in zip(wanted, vouchers, strict=True)
-            if taken is None or voucher in taken
-        ]
+            free = _free_keys(chunk.keys)
+            self.skipped += len(chunk.keys) - len(free)
+            chunk = chunk.without(free)
+        self.taken += len(chunk.prepared)
+        if chunk.vouchers:
+            copy_text(self.voucher_table, VOUCHER_COLUMNS, ["".join(chunk.vouchers).encode()])
+        return chunk.prepared
 
     def _voucher_ids(self, count: int) -> Sequence[int]:
         with connection.cursor() as cursor:
@@ -373,17 +386,6 @@ class _Batch:
         if self.diverted:
             divert(self.diverted)
         return PostManyResult(self.taken, self.skipped, self.empty)
-
-    def _voucher_text(self, chunk: list[_Taken]) -> Iterator[bytes]:
-        combos = self.combos
-        for start in range(0, len(chunk), _BUFFER):
-            yield "".join(
-                [
-                    f"{voucher}{combos[combo].voucher_head}{source}\t{len(amounts) - amounts.count(0)}\t"
-                    f"{text_field(memo[:MEMO_LENGTH]) if memo else ''}\n"
-                    for combo, voucher, source, memo, amounts in chunk[start : start + _BUFFER]
-                ]
-            ).encode()
 
     def _entry_text(self, chunk: list[_Prepared]) -> Iterator[bytes]:
         combos = self.combos

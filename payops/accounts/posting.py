@@ -5,8 +5,8 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field
-from typing import Any, Final, NoReturn
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple, NoReturn
 
 from django.db import connection, transaction
 from django.utils import timezone
@@ -23,8 +23,7 @@ from payops.core.errors import PayopsError
 MEMO_LENGTH: Final = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Posting:
+class Posting(NamedTuple):
     """One source document to be booked by its event's rule.
 
     `amounts`: the rule's variables in minor units; a negative line swaps its side. `owners`: owner numbers by role
@@ -38,7 +37,7 @@ class Posting:
     owners: Mapping[str, str]
     business_date: dt.date
     currency: str = "CNY"
-    memo: str = field(default="")
+    memo: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ import io
 import json
 import subprocess
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,7 +47,7 @@ def posting(world: None, book: Book) -> In:
     """posting("JPY", Event.PAYMENT, A=1_234)"""
 
     def make(currency: str, event: Event, **amounts: int) -> Posting:
-        return replace(book.posting(event, **amounts), currency=currency)
+        return book.posting(event, **amounts)._replace(currency=currency)
 
     return make
 

@@ -10,7 +10,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -56,13 +55,13 @@ def books(book: Book) -> Book:
         services.open_merchant_accounts("M-A", currency)
     book(Event.PAYMENT, A=10_000)
     book(Event.PAYMENT, {"merchant": ODD_MERCHANT}, A=77)
-    services.post(replace(book.posting(Event.PAYMENT, A=1_234), currency="JPY"))
-    services.post(replace(book.posting(Event.PAYMENT, A=1_234_567), currency="KWD", memo='50% "off"; red | blue, \\ '))
+    services.post(book.posting(Event.PAYMENT, A=1_234)._replace(currency="JPY"))
+    services.post(book.posting(Event.PAYMENT, A=1_234_567)._replace(currency="KWD", memo='50% "off"; red | blue, \\ '))
     next_day(MONDAY)
     book(Event.BILL_NETTED, S=9_962, K=38)
     book(Event.RECEIPT, R=9_962)
     book(Event.CLEARING_NET, A=10_000, X=0, F=60)
-    services.post(replace(book.posting(Event.VOID, A=34), currency="JPY"))
+    services.post(book.posting(Event.VOID, A=34)._replace(currency="JPY"))
     next_day(TUESDAY)
     post_lines(
         LinesPosting(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +121,7 @@ def test_the_general_ledger_opens_with_days_cut_off_but_not_closed(days: Book) -
 def test_the_general_ledger_keeps_currencies_apart(days: Book) -> None:
     services.open_channel_accounts("wx", "USD")
     services.open_merchant_accounts("M-A", "USD")
-    services.post(replace(days.posting(Event.PAYMENT, A=7), currency="USD"))
+    services.post(days.posting(Event.PAYMENT, A=7)._replace(currency="USD"))
     parts = reports.general_ledger(subject("2202.01"), MONDAY, WEDNESDAY)
     assert [(part.currency, part.closing) for part in parts] == [("CNY", 85), ("USD", 7)]
 

@@ -1,4 +1,4 @@
-"""A match by hand that a merchant's money rests on is not taken back (DOMAIN 11.5)."""
+"""A match or an offset that a merchant's money rests on is not taken back (DOMAIN 11.5)."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import pytest
 
 from payops.core.errors import PayopsError
 from payops.merchants.services import TermsData, settlement_terms_set
+from payops.reconciliation.matching.apart import offset_undo_propose, offsets_of
 from payops.reconciliation.matching.undo import hand_match_undo_propose
 from payops.reconciliation.models import MatchGroup
 from payops.settlement.models import ClearingHold
 from payops.settlement.services import clearing_run
-from tests.reconciliation.builders import MON, TUE, Town, build_town, line, pay
+from tests.reconciliation.builders import MON, TUE, Town, build_town, line, pay, reverse
 from tests.reconciliation.test_matching_by_hand import match
 
 
@@ -61,3 +62,12 @@ def test_an_order_cleared_before_the_match_does_not_rest_on_it(town: Town, alice
     clearing_run(day=TUE)
     match(alice, bob, "R-200002", "R-20000")
     assert propose_undo(alice).status == "pending"
+
+
+def test_rows_cleared_together_stay_an_offset(town: Town, alice: Any) -> None:
+    """Both went into a clearing, where they took each other back."""
+    run = town.day(TUE, [pay("1", TUE), reverse("2", "1", TUE, amount="100.00", kind="void")])
+    (offset,) = offsets_of(run)
+    clearing_run(day=TUE)
+    with pytest.raises(PayopsError, check=lambda error: error.code == "matching.built_on"):
+        offset_undo_propose(run_id=run.pk, target=offset.target, reason="two customers", maker=alice)

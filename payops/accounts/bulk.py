@@ -226,9 +226,9 @@ class _Batch:
             while following[0]:
                 taking = behind.submit(self._take, chunk)
                 chunk = self._prepare(*following)
-                marshal.dump(taking.result(), spool)
+                _keep(taking.result(), spool)
                 following = self._pull(postings)
-            marshal.dump(self._take(chunk), spool)
+            _keep(self._take(chunk), spool)
             spool.seek(0)
             return self._write_all(_read(spool))
 
@@ -456,12 +456,15 @@ def _array(values: Iterable[int]) -> str:
     return "{" + ",".join(map(str, values)) + "}"
 
 
+def _keep(chunk: list[_Prepared], spool: IO[bytes]) -> None:
+    data = marshal.dumps(chunk)
+    spool.write(len(data).to_bytes(8) + data)
+
+
 def _read(spool: IO[bytes]) -> Iterator[list[_Prepared]]:
-    while True:
-        try:
-            yield marshal.load(spool)  # noqa: S302 -- our own file, never anybody else's
-        except EOFError:
-            return
+    # A chunk in one piece: marshal reads a file value by value.
+    while length := spool.read(8):
+        yield marshal.loads(spool.read(int.from_bytes(length)))  # noqa: S302 -- our own file, never anybody else's
 
 
 def _plan_line(account: _Account, line: RuleLine) -> tuple[_Account, str, str, int]:

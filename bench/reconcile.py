@@ -55,6 +55,7 @@ from payops.reconciliation.services import run_reconcile
 RESULTS = Path(__file__).parent / "results"
 PIECE = 1 << 20
 ORM_LINES = 5_000
+LINES = 1_000_000
 
 
 def plain_connection() -> psycopg.Connection:
@@ -139,7 +140,18 @@ def work(order: dict[str, Any]) -> None:
         raise SystemExit(f"the bill is {bill_file.state}: {bill_file.error_message}")
     run_reconcile(contract=contract, day=day)
     end = time.perf_counter()
-    measured = {"load": loaded - start, "run": end - loaded, "total": end - start, "rss": resident(), "idle": idle}
+    peak = resident()
+    sent_again = time.perf_counter()
+    if bill_load(contract=contract, channel_date=day, stream=order["bill"]).pk != bill_file.pk:
+        raise SystemExit("the same file was taken a second time")
+    measured = {
+        "load": loaded - start,
+        "run": end - loaded,
+        "total": end - start,
+        "again": time.perf_counter() - sent_again,
+        "rss": peak,
+        "idle": idle,
+    }
     print(json.dumps(measured))
 
 
@@ -241,7 +253,7 @@ def summary(measured: dict[str, Any], arguments: argparse.Namespace) -> dict[str
     taken = measured["taken"]
 
     def median(name: str, figure: str) -> float:
-        return round(statistics.median(entry[figure] for entry in taken[name]), 2)
+        return round(statistics.median(entry[figure] for entry in taken[name]), 3 if figure == "again" else 2)
 
     whole, base = median("product", "total"), median("bare", "total")
     orm = round(measured["orm_seconds_a_line"] * arguments.lines)
@@ -256,7 +268,11 @@ def summary(measured: dict[str, Any], arguments: argparse.Namespace) -> dict[str
             "product": {key: median("product", key) for key in ("load", "run", "total")},
             "orm_loop": orm,
         },
-        "ratios": {"product / bare": round(whole / base, 2), "orm loop / product": round(orm / whole)},
+        "ratios": {
+            "product / bare": round(whole / base, 2),
+            "orm loop / product": round(orm / whole),
+            "file sent again / load": round(median("product", "again") / median("product", "load"), 3),
+        },
         "worker_peak_rss_mb": {
             "idle": round(max(entry["idle"] for entry in taken["product"])),
             f"{arguments.small}": round(max(entry["rss"] for entry in taken["small"])),
@@ -295,7 +311,7 @@ def table(result: dict[str, Any], arguments: argparse.Namespace) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--lines", type=int, default=1_000_000)
+    parser.add_argument("--lines", type=int, default=LINES)
     parser.add_argument("--small", type=int, default=100_000, help="lines of the first run, for memory and ORM loop")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--format", choices=sorted(SHAPES), default="alipay_trade")
@@ -313,6 +329,8 @@ def main() -> None:
         connection.creation.destroy_test_db(kept, verbosity=0)
     RESULTS.mkdir(exist_ok=True)
     name = "reconcile" if arguments.format == "alipay_trade" else f"reconcile_{arguments.format}"
+    if arguments.lines != LINES:
+        name += f"_{arguments.lines}"
     (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n")
     print(table(result, arguments))
 

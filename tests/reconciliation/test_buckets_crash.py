@@ -7,6 +7,7 @@ and is killed with everything before that write still uncommitted.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -51,16 +52,18 @@ def whole(town: Town) -> dict[str, Any]:
     return left
 
 
+def environment() -> dict[str, str]:
+    """Of a process that works on this test's database."""
+    params = connection.get_connection_params()
+    host, user = quote(str(params["host"]), safe=""), params.get("user") or ""
+    return os.environ | {"DATABASE_URL": f"postgresql://{user}@{host}:{params['port']}/{params['dbname']}"}
+
+
 @contextlib.contextmanager
 def worker(job: JobRun) -> Iterator[subprocess.Popen[bytes]]:
     """A process of its own that works on the job until it has ended."""
-    params = connection.get_connection_params()
-    host, user = quote(str(params["host"]), safe=""), params.get("user") or ""
-    url = f"postgresql://{user}@{host}:{params['port']}/{params['dbname']}"
     command = [sys.executable, "-m", "payops.reconciliation.buckets.helpers", str(job.pk)]
-    process = subprocess.Popen(
-        command, cwd=settings.BASE_DIR, env=os.environ | {"DATABASE_URL": url}, start_new_session=True
-    )
+    process = subprocess.Popen(command, cwd=settings.BASE_DIR, env=environment(), start_new_session=True)
     try:
         yield process
     finally:
@@ -151,3 +154,18 @@ def test_two_processes_share_the_buckets_of_a_day(town: Town, whole: dict[str, A
     with worker(job) as first, worker(job) as second:
         assert (first.wait(timeout=60), second.wait(timeout=60)) == (0, 0)
     ends_as_whole(job, whole)
+
+
+def test_the_command_compares_by_processes_of_its_own(town: Town, whole: dict[str, Any]) -> None:
+    command = [sys.executable, "manage.py", "reconcile", "--channel", "WECHAT", "--date", MON.isoformat()]
+    done = subprocess.run(
+        [*command, "--buckets", "5", "--json"],
+        cwd=settings.BASE_DIR,
+        env=environment(),
+        capture_output=True,
+        timeout=60,
+        check=True,
+    )
+    told = json.loads(done.stdout)
+    assert outcome(ReconRun.objects.get(pk=told["run"])) == whole
+    assert [row["bucket"] for row in told["buckets"]] == [0, 1, 2, 3, 4]

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from payops.approvals.services import request_approve
+from payops.reconciliation.matching.apart import offset_undo_propose, offsets_of
 from payops.reconciliation.matching.undo import hand_match_undo_propose
 from payops.reconciliation.models import MatchGroup
 from payops.statements.story import Event, Story, story_of
-from tests.reconciliation.builders import MON, TUE, Town, build_town, line, pay
+from tests.reconciliation.builders import MON, TUE, Town, build_town, line, pay, reverse
 from tests.reconciliation.test_matching import part, rule
 from tests.reconciliation.test_matching_by_hand import match
 
@@ -40,6 +41,34 @@ def test_each_line_of_a_split_payment_names_the_order_and_the_other_line(town: T
     town.day(MON, [pay("1", MON)], [part("X-1", "R-1", MON, 6_000), part("X-2", "R-1", MON, 4_000)])
     titles = {str(event.title) for event in told(story_of("X-2"), "match_member")}
     assert titles == {"Matched together with R-1", "Matched together with X-1"}
+
+
+def test_a_bill_without_the_key_is_no_warning_where_a_group_has_its_lines(town: Town) -> None:
+    rule(town)
+    town.day(MON, [pay("1", MON), pay("2", MON)], [part("X-1", "R-1", MON, 6_000), part("X-2", "R-1", MON, 4_000)])
+    tones = [told(story_of(number), "bill_without")[0].tone for number in ("R-1", "R-2")]
+    assert tones == ["", "warning"]
+
+
+@pytest.mark.parametrize("number", ["R-1", "R-2"])
+def test_rows_kept_apart_are_told_with_both_people(town: Town, alice: Any, bob: Any, number: str) -> None:
+    run = town.day(MON, [pay("1", MON), reverse("2", "1", MON, amount="100.00", kind="void")])
+    (offset,) = offsets_of(run)
+    request = offset_undo_propose(run_id=run.pk, target=offset.target, reason="two customers", maker=alice)
+    request_approve(request_id=request.pk, checker=bob)
+    story = story_of(number)
+    (event,) = told(story, "kept_apart")
+    assert (event.by, event.page) == ("alice", ("approval", request.pk))
+    assert "bob" in {decision.by for decision in told(story, "approval")}
+
+
+def test_lines_kept_apart_are_told_too(town: Town, alice: Any, bob: Any) -> None:
+    lines = [line("Z-1", MON), line("Z-2", MON, "11:00:00", kind="reversal", trade_no="T-Z-1")]
+    run = town.day(MON, [], lines)
+    (offset,) = offsets_of(run)
+    request = offset_undo_propose(run_id=run.pk, target=offset.target, reason="two customers", maker=alice)
+    request_approve(request_id=request.pk, checker=bob)
+    assert len(told(story_of("Z-2"), "kept_apart")) == 1
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from payops.reconciliation.models import OpenItem, ReconResult, ReconRun, RunVou
 from payops.statements.story.bookings import vouchers_told
 from payops.statements.story.events import Event
 from payops.statements.story.finding import DAYS_AROUND, Subjects
-from payops.statements.story.groups import group_events
+from payops.statements.story.groups import group_events, groups_of
 from payops.statements.story.payments import settlement_told
 
 LINE_KINDS: Final = dict(LineKind.choices) | dict(Kind.choices)
@@ -114,6 +114,8 @@ def _relatives(row: Transaction, subjects: Subjects) -> Iterator[Event]:
 def _bills(subjects: Subjects, runs: list[ReconRun]) -> Iterator[Event]:
     """Each version of the bills of these days: when it came, and what it says of the key, even if that is nothing."""
     lines = {line.pk: line for line in subjects.lines.values()}
+    # A row of a live group has its other half under another number, which is nothing to look for.
+    found_elsewhere = groups_of(subjects).filter(end__isnull=True).exists()
     files = {file.pk: file for file in _files(subjects)} | {run.file_id: run.file for run in runs}
     for file in files.values():
         low, high = line_range(file)
@@ -132,7 +134,7 @@ def _bills(subjects: Subjects, runs: list[ReconRun]) -> Iterator[Event]:
                 ("bill_file", file.pk),
                 _("has no line of it (%s)") % file.get_state_display(),
                 by=file.received_by,
-                tone="warning" if file.state == "accepted" else "",
+                tone="warning" if file.state == "accepted" and not found_elsewhere else "",
             )
         for line in inside:
             text = _("line %(line)d: %(kind)s %(status)s, trade number %(trade)s, settled %(settled)s, fee %(fee)s") % {

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
 from payops.approvals.models import ApprovalRequest
-from payops.channels.models import BillLine
+from payops.channels.models import BillLine, ChannelContract
 from payops.orders.models import Transaction
 from payops.reconciliation.choices import ItemSide
-from payops.reconciliation.models import MatchGroup, MatchMember
+from payops.reconciliation.models import KeptApart, MatchGroup, MatchMember
+from payops.reconciliation.rows import line_rows_of
 from payops.statements.story.events import Event
 from payops.statements.story.finding import Subjects
 
@@ -21,12 +22,36 @@ MEMBERS_TOLD: Final = 50
 
 
 def group_events(subjects: Subjects) -> Iterator[Event]:
-    """Each group one of the rows is in or was in, the request that made it, its other members, and how it ended."""
+    """Each group one of the rows is in or was in, the request that made it, its other members, and how it ended.
+
+    Besides, that two people kept a row apart from what would have taken it back.
+    """
+    for group in groups_of(subjects).select_related("contract", "end").order_by("pk"):
+        yield from _told(group, subjects)
+    yield from _kept_apart(subjects)
+
+
+def groups_of(subjects: Subjects) -> QuerySet[MatchGroup]:
+    """The groups one of the rows is or was a member of."""
     mine = Q(members__side=ItemSide.OWN, members__row_id__in=list(subjects.transactions))
     mine |= Q(members__side=ItemSide.CHANNEL, members__row_id__in=list(subjects.lines))
-    groups = MatchGroup.objects.filter(mine).select_related("contract", "end").distinct().order_by("pk")
-    for group in groups:
-        yield from _told(group, subjects)
+    return MatchGroup.objects.filter(mine).distinct()
+
+
+def _kept_apart(subjects: Subjects) -> Iterator[Event]:
+    own = [str(pk) for pk in subjects.transactions]
+    lines = [
+        row.name
+        for contract_id in {line.contract_id for line in subjects.lines.values()}
+        for row in line_rows_of(subjects.lines, ChannelContract.objects.get(pk=contract_id)).values()
+    ]
+    mine = Q(side=ItemSide.OWN) & (Q(one__in=own) | Q(other__in=own))
+    mine |= Q(side=ItemSide.CHANNEL) & (Q(one__in=lines) | Q(other__in=lines))
+    contracts = {contract_id for contract_id, _key in subjects.keys}
+    for pair in KeptApart.objects.filter(mine, contract__in=contracts).order_by("pk"):
+        title = _("No offset, by two people")
+        yield Event(pair.made_at, "run", "kept_apart", title, ("approval", pair.approval_id), by=pair.made_by)
+        yield from _decision(pair.approval_id, title)
 
 
 def _told(group: MatchGroup, subjects: Subjects) -> Iterator[Event]:

@@ -93,7 +93,7 @@ def test_every_version_of_the_day_stands_on_the_page_of_each(waiting: BillFile, 
 def test_a_held_file_shows_what_is_left_out_and_the_two_ways_on(newpay: ChannelContract, read: Read) -> None:
     held = load(newpay, *ROWS[:2], ROWS[2].replace("3.00", "x"), footer="合计,3,6.00")
     page = read("alice", "bill_file", held.pk)
-    for words in ("count 1, amount 3.00", "Send a corrected file", "Propose to accept", "generic:newpay@1"):
+    for words in ("Lines 1, Amount 3.00", "Send a corrected file", "Propose to accept", "generic:newpay@1"):
         assert words in page
     assert address("bill_file_upload", contract="NEWPAY", date=TUE).replace("&", "&amp;") in page
 

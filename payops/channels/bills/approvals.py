@@ -15,6 +15,7 @@ from payops.channels.bills.differences import version_to_compare
 from payops.channels.bills.selectors import left_out
 from payops.channels.bills.services import bill_accept_without_bad_lines
 from payops.channels.choices import FileState
+from payops.channels.mapping.notation import FIGURE_LABELS
 from payops.channels.models import BillFile
 from payops.core.money import format_amount
 
@@ -54,8 +55,8 @@ def left_out_text(bill_file: BillFile) -> str:
         return _("unknown: the file states no total that would tell")
     currency = bill_file.contract.currency
     return ", ".join(
-        f"{figure.name} {figure.missing}" if figure.unit == "count"
-        else f"{figure.name} {format_amount(figure.missing, currency)}"
+        f"{FIGURE_LABELS.get(figure.name, figure.name)} "
+        f"{figure.missing if figure.unit == 'count' else format_amount(figure.missing, currency)}"
         for figure in figures
     )  # fmt: skip
 

@@ -85,6 +85,13 @@ CHOICES: Final[dict[str, dict[str, Any]]] = {
 }
 """What the values of a part are called, where people do not write the value itself."""
 
+FIGURE_LABELS: Final[dict[str, Any]] = {
+    "count": gettext_lazy("Lines"),
+    "rows": gettext_lazy("Rows"),
+    **{name: LABELS[name] for name in ("amount", "fee", "settled", "credit", "debit")},
+}
+"""What the figures are called that a mapped file states of all its lines."""
+
 
 def place_of(text: str) -> dict[str, Any]:
     """`name`, `one + other` or `=value` as a place."""

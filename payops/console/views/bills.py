@@ -19,6 +19,7 @@ from payops.channels.bills.selectors import bill_line_raw, file_of_line, left_ou
 from payops.channels.bills.services import bill_enqueue, bill_receive, bill_take_over
 from payops.channels.choices import FileState
 from payops.channels.formats import KIND_CODES
+from payops.channels.mapping.notation import FIGURE_LABELS
 from payops.channels.mapping.selectors import mapping_of
 from payops.channels.models import BillFile, BillLine
 from payops.console import cells
@@ -218,8 +219,9 @@ _FIGURES: Final = {
 
 def _figure_name(name: str) -> str:
     """A control figure in words; those a channel states keep the channel's own name."""
-    if name in _FIGURES:
-        return str(_FIGURES[name])
+    labels = _FIGURES | FIGURE_LABELS
+    if name in labels:
+        return str(labels[name])
     kind, _dot, what = name.partition(".")
     if kind in KIND_CODES:
         label = _("lines") if what == "count" else _("amount")

@@ -115,12 +115,12 @@ def test_a_reissue_that_waits_is_compared_with_what_stands_and_taken_over_by_a_p
 
 def test_the_files_own_totals_say_what_the_unreadable_lines_hold(newpay, alice):
     file = load(newpay, *ROWS[:2], ROWS[2].replace("3.00", "x"), count=3, amount="6.00")
-    assert left_out_text(file) == "count 1, amount 3.00"
+    assert left_out_text(file) == "Lines 1, Amount 3.00"
     request = request_submit(
         action=ACTION, target_kind=TARGET_KIND, target_id=file.pk, payload={}, amount=None, currency="CNY",
         title="Accept", reason="Told by telephone.", maker=alice,
     )  # fmt: skip
-    assert "count 1, amount 3.00" in [value for _label, value in action_get(ACTION).describe(request).rows]
+    assert "Lines 1, Amount 3.00" in [value for _label, value in action_get(ACTION).describe(request).rows]
 
 
 def test_without_totals_nobody_can_know_it(unionpay):

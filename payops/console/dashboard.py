@@ -229,17 +229,17 @@ def _file_cell(file: BillFile | None, contract: ChannelContract, day: dt.date) -
 
 
 def _run_cell(run: ReconRun | None) -> Cell:
-    return cells.count(run.matched_count, link("run", run.pk)) if run else cells.text("–")
+    return cells.count(run.matched_count, link("run", run.pk)) if run else Cell("–", css="c-amount")
 
 
 def _unmatched_cell(run: ReconRun | None) -> Cell:
-    return cells.count(unmatched_count(run), link("run", run.pk)) if run else cells.text("–")
+    return cells.count(unmatched_count(run), link("run", run.pk)) if run else Cell("–", css="c-amount")
 
 
 def _open_cell(number: int, run: ReconRun | None, contract: ChannelContract, day: dt.date) -> Cell:
     """What somebody has to act on, with the way to the screen it is worked on."""
     if run is None:
-        return cells.text("–")
+        return Cell("–", css="c-amount")
     url = link("workbench", contract=contract.code, day=day)
     return Cell(f"{number:,}", url, "c-amount", tone="danger" if number else "success")
 

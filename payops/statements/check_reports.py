@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext_lazy
 
 from payops.accounts.choices import Event
 from payops.core.money import major
@@ -90,7 +90,7 @@ CHECK_REPORTS: Final[dict[str, LedgerReport]] = {
         gettext_lazy("Balance adjustment statement"),
         ("account", "day"),
         (
-            _column(gettext_lazy("Side"), "side"),
+            _column(pgettext_lazy("reconciliation", "Side"), "side"),
             _column(gettext_lazy("Term"), "term"),
             _column(gettext_lazy("Document"), "document"),
             _column(gettext_lazy("Open since"), "since"),

@@ -9,7 +9,7 @@ from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import path
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext
 
 from payops.accounts.choices import Event
 from payops.approvals.models import ApprovalRequest
@@ -111,7 +111,7 @@ def match_group(request: HttpRequest, match_group_id: int) -> HttpResponseBase:
         (_("Ours"), cells.money(group.own_amount, currency)),
         (_("The channel's"), cells.money(group.channel_amount, currency)),
         (_("Difference"), cells.money(group.difference, currency, signed=True)),
-        (_("Made by"), cells.text(group.made_by)),
+        (_("Maker"), cells.text(group.made_by)),
         (_("Made at"), cells.moment(group.made_at)),
         (_("Run"), _run_cell(group.run_id)),
         (_("Request"), _request_cell(group.approval_id)),
@@ -163,7 +163,7 @@ def _member_table(group: MatchGroup) -> Table:
             ]
         )
     columns = [
-        Column(_("Side")),
+        Column(pgettext("reconciliation", "Side")),
         Column(_("Matching key")),
         Column(_("Time")),
         Column(_("Amount"), "c-amount"),

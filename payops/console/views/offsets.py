@@ -6,7 +6,7 @@ from django import forms
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import path
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext
 
 from payops.approvals.models import ApprovalRequest, RequestStatus
 from payops.console import cells
@@ -59,7 +59,7 @@ def run_offset_list(request: HttpRequest, run_id: int) -> HttpResponseBase:
 
 def _columns() -> list[Column]:
     return [
-        Column(_("Side")),
+        Column(pgettext("reconciliation", "Side")),
         Column(_("Paid")),
         Column(_("Time")),
         Column(_("Taken back")),

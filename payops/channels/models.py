@@ -181,6 +181,11 @@ class BillFile(models.Model):
         return f"{self.contract_id} {self.channel_date} v{self.version}"
 
     @property
+    def was_read(self) -> bool:
+        """Whether it was read into lines, whatever was decided then; a file being read has its number already."""
+        return self.day_file_no is not None and self.state != FileState.RECEIVED
+
+    @property
     def format_code(self) -> str:
         """The format the file is read with."""
         return self.bill_format or self.contract.bill_format
@@ -268,7 +273,10 @@ class BankStatement(models.Model):
 
 
 class BankLine(models.Model):
-    """One line of a bank statement of ours, unique by the bank's reference per account."""
+    """One line of a bank statement of ours, unique by the bank's reference per account.
+
+    It names the file and row it first came from, and the statement that proves it once there is one; neither changes.
+    """
 
     bank_account = models.ForeignKey(BankAccount, on_delete=models.PROTECT, related_name="lines")
     value_date = models.DateField(_("value date"))
@@ -285,6 +293,10 @@ class BankLine(models.Model):
     payout_no = models.CharField(_("payout number"), max_length=40, blank=True)
     rule_id = models.BigIntegerField(_("bank rule"), null=True, blank=True)
     voucher_id = models.BigIntegerField(null=True, blank=True)
+    statement = models.ForeignKey(BankStatement, on_delete=models.PROTECT, null=True, blank=True, related_name="lines")
+    file_name = models.CharField(_("file"), max_length=200, blank=True)
+    file_sha256 = models.CharField(_("SHA-256"), max_length=64, blank=True)
+    file_row = models.PositiveIntegerField(_("row"), null=True, blank=True)
     loaded_at = models.DateTimeField(_("loaded at"), auto_now_add=True)
 
     class Meta:

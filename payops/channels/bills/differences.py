@@ -100,7 +100,7 @@ def version_to_compare(bill_file: BillFile) -> BillFile | None:
     others = BillFile.objects.filter(
         contract_id=bill_file.contract_id, channel_date=bill_file.channel_date, batch=bill_file.batch,
         bill_type=bill_file.bill_type, day_file_no__isnull=False, version__lt=bill_file.version,
-    ).order_by("-version")  # fmt: skip
+    ).exclude(state=FileState.RECEIVED).order_by("-version")  # fmt: skip
     return others.filter(state=FileState.ACCEPTED).first() or others.first()
 
 

@@ -212,13 +212,17 @@ def bill_parse(bill_file_id: int) -> BillFile:
     rejected: a check of the whole file failed; no line of it is kept, `error_code` and `error_message` say why.
     held: lines that cannot be read (`bad_lines`), or a re-issue of a file that work stands on; a person decides.
     accepted: everything read; `proven` when the file's own totals agree.
-    All of it is one transaction: a killed load leaves the file received.
+    Its number within the day comes first, so that bills of one day load side by side; all the rest is one transaction:
+    a killed load leaves the file received.
     """
+    unnumbered = _reserve_number(bill_file_id)
     with transaction.atomic():
-        bill_file = BillFile.objects.select_for_update(of=("self",)).select_related("contract").get(pk=bill_file_id)
+        bill_file = _locked(bill_file_id)
         if bill_file.state != FileState.RECEIVED:
             return bill_file
         try:
+            if unnumbered is not None:
+                raise unnumbered
             reader = _load_lines(bill_file)
         except FormatError as error:
             _reject(bill_file, error.code, str(error))
@@ -236,6 +240,25 @@ def bill_parse(bill_file_id: int) -> BillFile:
     return bill_file
 
 
+def _locked(bill_file_id: int) -> BillFile:
+    return BillFile.objects.select_for_update(of=("self",)).select_related("contract").get(pk=bill_file_id)
+
+
+@transaction.atomic
+def _reserve_number(bill_file_id: int) -> FormatError | None:
+    """Give a received file its number, from which the ids of its lines follow; why it gets none, when it is refused."""
+    bill_file = _locked(bill_file_id)
+    if bill_file.state != FileState.RECEIVED or bill_file.day_file_no is not None:
+        return None
+    try:
+        big = _has_many_lines(source_of(bill_file), Limits(max_bytes=settings.PAYOPS_MAX_UNPACKED_BYTES))
+        bill_file.day_file_no = _next_number(bill_file.channel_date, big=big)
+    except FormatError as error:
+        return error
+    bill_file.save(update_fields=["day_file_no"])
+    return None
+
+
 def _reject(bill_file: BillFile, code: str, message: str) -> None:
     bill_file.state = FileState.REJECTED
     bill_file.error_code, bill_file.error_message = code[:60], message
@@ -251,7 +274,7 @@ def _load_lines(bill_file: BillFile) -> Reader:
     """
     source, expect = source_of(bill_file), expectation_of(bill_file)
     fmt = get_format(bill_file.format_code)
-    big = _has_many_lines(source, Limits(max_bytes=settings.PAYOPS_MAX_UNPACKED_BYTES))
+    big = bill_file.day_file_no >= FIRST_OWN_NUMBER
     reader = fmt.open(source, expect)
     members = bill_readers() - 1 if big and reader.divisible else 0
     if members > 0:
@@ -264,7 +287,6 @@ def _load_lines(bill_file: BillFile) -> Reader:
                     reader.divide_with(crew)
                     return _store_lines(bill_file, reader, big=True)
         except (FormatError, DataError):
-            bill_file.day_file_no = None
             reader = fmt.open(source, expect)
     with transaction.atomic():
         return _store_lines(bill_file, reader, big=big)
@@ -276,7 +298,6 @@ def bill_readers() -> int:
 
 
 def _store_lines(bill_file: BillFile, reader: Reader, *, big: bool) -> Reader:
-    bill_file.day_file_no = _next_number(bill_file.channel_date, big=big)
     lo, hi = line_range(bill_file)
     ensure_day(bill_file.channel_date, only=[BillLine])
     chunks = _bounded(reader, reader.copy_chunks(lo, bill_file.contract_id))
@@ -478,7 +499,7 @@ def bill_accept_without_bad_lines(*, bill_file_id: int, user: str) -> BillFile:
 
 def _release(bill_file_id: int, *, user: str, action: str, with_bad_lines: bool) -> BillFile:
     with transaction.atomic():
-        bill_file = BillFile.objects.select_for_update(of=("self",)).select_related("contract").get(pk=bill_file_id)
+        bill_file = _locked(bill_file_id)
         if bill_file.state != FileState.HELD or bool(bill_file.bad_lines) != with_bad_lines:
             raise PayopsError(
                 "bill.not_held",

@@ -91,7 +91,7 @@ def version_table(file: BillFile) -> Table:
     """Every version of the day with the way to what it changed."""
     rows = []
     for version in versions_of(file):
-        before = version_to_compare(version) if version.day_file_no is not None else None
+        before = version_to_compare(version) if version.was_read else None
         compare = link("bill_file_difference", version.pk) if before else ""
         rows.append(
             [

@@ -104,7 +104,7 @@ def bill_file(request: HttpRequest, bill_file_id: int) -> HttpResponseBase:
 
 def _buttons(request: HttpRequest, file: BillFile) -> list[Button]:
     buttons = [Button(_("Download as received"), link("bill_file_download", file.pk))]
-    before = version_to_compare(file) if file.day_file_no is not None else None
+    before = version_to_compare(file) if file.was_read else None
     if before is not None:
         compare = _("Compare with version %d") % before.version
         buttons.append(Button(compare, link("bill_file_difference", file.pk)))

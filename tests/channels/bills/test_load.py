@@ -6,12 +6,14 @@ import gzip
 import io
 import json
 import random
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.core.management import call_command
 from django.db import DatabaseError, connection, transaction
 
 from payops.channels.bills import services
+from payops.channels.bills.differences import version_to_compare
 from payops.channels.bills.selectors import accepted_file, bill_line_raw, file_of_line, line_range
 from payops.channels.bills.services import (
     bill_accept_without_bad_lines,
@@ -314,6 +316,42 @@ def test_whether_a_file_is_big_is_found_out_through_its_packing(wechat, monkeypa
     monkeypatch.setattr(services, "OWN_PARTITION_LINES", 15)
     big = load(wechat, io.BytesIO(pack(reissued().read())))
     assert (small.day_file_no, big.day_file_no) == (0, 5000)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_bills_of_one_day_load_side_by_side(wechat, alipay, monkeypatch):
+    """What is slow is one channel's file, and no other channel waits for it."""
+    copy = services.copy_text
+    beside = []
+
+    def load_beside(*arguments, **options):
+        if not beside:
+            beside.append(None)
+            with ThreadPoolExecutor(max_workers=1) as thread:
+                beside[0] = thread.submit(loaded_apart).result(timeout=30)
+        return copy(*arguments, **options)
+
+    def loaded_apart():
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SET lock_timeout = '5s'")
+            return load(alipay, SAMPLES / "alipay/20889900112233440156_20261118_业务明细.csv")
+        finally:
+            connection.close()
+
+    monkeypatch.setattr(services, "copy_text", load_beside)
+    slow = load(wechat, WECHAT)
+    assert [(bill.state, bill.day_file_no) for bill in (slow, beside[0])] == [("accepted", 0), ("accepted", 1)]
+
+
+def test_a_file_being_read_is_not_yet_a_version_to_compare_with(wechat):
+    first, second = (bill_receive(contract=wechat, channel_date=DAY, stream=stream) for stream in (WECHAT, reissued()))
+    services._reserve_number(first.pk)
+    first.refresh_from_db()
+    assert (first.day_file_no, first.was_read) == (0, False)
+    assert version_to_compare(second) is None
+    assert bill_parse(first.pk).day_file_no == 0
+    assert version_to_compare(second) == first
 
 
 def test_repeated_rows_of_a_big_file_are_found_among_its_stored_lines(wechat, monkeypatch):

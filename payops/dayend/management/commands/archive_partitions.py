@@ -37,6 +37,8 @@ class Command(BaseCommand):
                 on_done=lambda done: self.stderr.write(f"{done['partition']}: {done.get('rows', '–')}"),
             )
         except PayopsError as error:
+            if options["json"]:
+                self.stdout.write(json.dumps({"error": error.as_dict()}, ensure_ascii=False))
             raise CommandError(str(error)) from error
         found = {day.isoformat(): reasons for day, reasons in report.obstacles.items()}
         if options["json"]:

@@ -29,6 +29,8 @@ class Command(BaseCommand):
         try:
             rows = partitions_restore(day=options["date"], tables=options["table"], by=options["user"])
         except PayopsError as error:
+            if options["json"]:
+                self.stdout.write(json.dumps({"error": error.as_dict()}, ensure_ascii=False))
             raise CommandError(str(error)) from error
         if options["json"]:
             self.stdout.write(json.dumps([{"partition": row.name, "rows": row.rows} for row in rows]))

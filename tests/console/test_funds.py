@@ -28,6 +28,17 @@ def test_a_settlement_leads_to_its_channel_day_and_voucher(books: Books, read: R
     assert line.contract.code in text
 
 
+def test_a_line_leads_to_the_lines_of_the_same_file(books: Books, read: Read) -> None:
+    upload(books, f"{RESERVE_ACCOUNT},2026-11-18,FROM-A-FILE,,SETTLE,in,1.00,CNY,\n")
+    line = BankLine.objects.get(reference="FROM-A-FILE")
+    text = read("carol", "bank_line", line.pk)
+    assert "statement.csv" in text
+    assert "Row 2" in text
+    listed = read("carol", "bank_line_list", file=line.file_sha256)
+    assert "FROM-A-FILE" in listed
+    assert BankLine.objects.exclude(pk=line.pk).latest("id").reference not in listed
+
+
 def test_a_payout_line_leads_to_its_payout(books: Books, read: Read) -> None:
     line = BankLine.objects.filter(kind="payout").order_by("id").first()
     assert line.payout_no in read("bob", "bank_line", line.pk)

@@ -36,7 +36,7 @@ def statements_take(statements: Sequence[Statement], result: ReceiptsResult) -> 
             result.unchanged += len(statement.entries)
             continue
         _check_chain(statement, account, result)
-        BankStatement.objects.create(
+        stored = BankStatement.objects.create(
             bank_account=account,
             statement_date=statement.date,
             number=statement.number,
@@ -50,13 +50,15 @@ def statements_take(statements: Sequence[Statement], result: ReceiptsResult) -> 
             pending=[_announced(entry) for entry in statement.pending],
             sha256=result.sha256,
         )
-        _take_lines(statement, account, result)
+        _take_lines(statement, stored, result)
     if result.refused_count:
         result.state = "refused"
         result.created = 0
 
 
-def _take_lines(statement: Statement, account: BankAccount, result: ReceiptsResult) -> None:
+def _take_lines(statement: Statement, stored: BankStatement, result: ReceiptsResult) -> None:
+    """The lines of a statement; one known from a CSV keeps its file and gets the statement that proves it."""
+    account = stored.bank_account
     lines = [
         (
             number,
@@ -68,6 +70,10 @@ def _take_lines(statement: Statement, account: BankAccount, result: ReceiptsResu
                 memo=entry.memo,
                 amount=entry.amount,
                 currency=account.currency,
+                statement=stored,
+                file_name=result.name[:200],
+                file_sha256=result.sha256,
+                file_row=number,
             ),
         )
         for number, entry in enumerate(statement.entries, 1)
@@ -75,6 +81,9 @@ def _take_lines(statement: Statement, account: BankAccount, result: ReceiptsResu
     parts = {entry.reference: entry.batch for entry in statement.entries if entry.batch}
     for start in range(0, len(lines), BATCH):
         take(lines[start : start + BATCH], result, _FACTS, parts)
+    BankLine.objects.filter(
+        bank_account=account, statement=None, reference__in=[entry.reference for entry in statement.entries]
+    ).update(statement=stored)
 
 
 def _account(statement: Statement) -> BankAccount:

@@ -119,7 +119,9 @@ def _read(member: Source, result: ReceiptsResult) -> list[tuple[int, BankLine]]:
                 if len(cells) != width:
                     raise _RowFault("", ",".join(cells), _("The row has %d cells, not %d.") % (len(cells), width))
                 values = {name: cells[at].strip() if at >= 0 else "" for name, at in order.items()}
-                lines.append((reader.line_num, _line(values, accounts, by_number)))
+                line = _line(values, accounts, by_number)
+                line.file_name, line.file_sha256, line.file_row = result.name[:200], result.sha256, reader.line_num
+                lines.append((reader.line_num, line))
             except _RowFault as fault:
                 result.refuse(_fault(reader.line_num, fault))
     except UnicodeDecodeError as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
@@ -80,10 +82,23 @@ def bank_line_list(request: HttpRequest) -> HttpResponseBase:
     )
 
 
+def _origin(line: BankLine) -> list[tuple[Any, Cell]]:
+    """The file and the statement a line came from; either leads to all lines of the same."""
+    facts: list[tuple[Any, Cell]] = []
+    if line.file_sha256:
+        row = _("Row %d") % line.file_row
+        facts.append((_("File"), cells.text(line.file_name, link("bank_line_list", file=line.file_sha256), note=row)))
+    if line.statement:
+        of_statement = link("bank_line_list", statement=line.statement_id)
+        day = line.statement.statement_date.isoformat()
+        facts.append((_("Bank statement"), cells.text(line.statement.number, of_statement, note=day)))
+    return facts
+
+
 @view("files.view")
 def bank_line(request: HttpRequest, bank_line_id: int) -> HttpResponseBase:
     """One bank line: what it was taken for, what it booked, and the case where nobody knows it."""
-    line = BankLine.objects.select_related("bank_account", "contract").filter(pk=bank_line_id).first()
+    line = BankLine.objects.select_related("bank_account", "contract", "statement").filter(pk=bank_line_id).first()
     if line is None:
         raise Http404
     cases = Discrepancy.objects.filter(bank_line_id=line.pk).select_related("contract", "merchant", "owner")
@@ -97,6 +112,7 @@ def bank_line(request: HttpRequest, bank_line_id: int) -> HttpResponseBase:
         (_("Memo"), cells.text(line.memo or "–")),
         (_("Kind"), cells.text(line.get_kind_display())),
         (_("Loaded"), cells.moment(line.loaded_at)),
+        *_origin(line),
     ]
     if line.contract:
         facts.append((_("Channel"), cells.text(line.contract.code)))

@@ -6,10 +6,21 @@ import datetime as dt
 from collections import Counter
 from collections.abc import Sequence
 
-from django.db.models import F
+from django.db.models import F, QuerySet
+from django.db.models.functions import Coalesce
 
 from payops.channels.models import BankAccount, BankLine, BankStatement
 from payops.reconciliation.bank.choices import BalanceSource
+
+
+def lines_of(account: BankAccount) -> QuerySet[BankLine]:
+    """The lines of an account with `bank_day`, the day whose closing balance holds them.
+
+    The bank may date the value of a line before or after the statement that has it; its balance holds the line from
+    the statement's day on. Without a statement the value date is all there is.
+    """
+    lines = BankLine.objects.filter(bank_account=account)
+    return lines.annotate(bank_day=Coalesce("statement__statement_date", "value_date"))
 
 
 def stated_balance(account: BankAccount, day: dt.date) -> tuple[int, BalanceSource] | None:
@@ -21,25 +32,25 @@ def stated_balance(account: BankAccount, day: dt.date) -> tuple[int, BalanceSour
     )
     if statement is not None:
         return statement.closing, BalanceSource.STATEMENT
-    last = _last_balance(list(BankLine.objects.filter(bank_account=account, value_date=day).order_by("id")))
+    last = _last_balance(list(lines_of(account).filter(bank_day=day).order_by("id")))
     return None if last is None else (last, BalanceSource.LINE)
 
 
 def first_balance(account: BankAccount) -> tuple[dt.date | None, int]:
     """The day the bank's side begins, and what it then held (minor units; 0 where the bank does not say)."""
-    line = BankLine.objects.filter(bank_account=account).order_by("value_date", "id").first()
+    line = lines_of(account).order_by("bank_day", "id").first()
     statement = (
         BankStatement.objects.filter(bank_account=account)
         .order_by("statement_date", F("sequence").asc(nulls_last=True), "id")
         .first()
     )
-    if statement is not None and (line is None or statement.statement_date <= line.value_date):
+    if statement is not None and (line is None or statement.statement_date <= line.bank_day):
         return statement.statement_date, statement.opening
     if line is None:
         return None, 0
-    of_day = list(BankLine.objects.filter(bank_account=account, value_date=line.value_date).order_by("id"))
+    of_day = list(lines_of(account).filter(bank_day=line.bank_day).order_by("id"))
     last = _last_balance(of_day)
-    return line.value_date, 0 if last is None else last - sum(each.amount for each in of_day)
+    return line.bank_day, 0 if last is None else last - sum(each.amount for each in of_day)
 
 
 def _last_balance(lines: Sequence[BankLine]) -> int | None:

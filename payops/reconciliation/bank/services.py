@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from django.db import transaction
-from django.db.models import Max
+from django.db.models import Max, QuerySet
 from django.utils.translation import gettext as _
 
 from payops.accounts import selectors as ledger
@@ -19,7 +19,7 @@ from payops.channels.choices import BankAccountKind
 from payops.channels.models import BankAccount, BankLine, BankStatement
 from payops.core.errors import PayopsError
 from payops.core.locks import xact_locks
-from payops.reconciliation.bank.balances import first_balance, stated_balance
+from payops.reconciliation.bank.balances import first_balance, lines_of, stated_balance
 from payops.reconciliation.bank.choices import BalanceSource, OpenKind
 from payops.reconciliation.bank.documents import entry_keys, line_key
 from payops.reconciliation.bank.models import BankOpenItem, BankReconciliation
@@ -104,9 +104,7 @@ def _journal(account: BankAccount) -> Account | None:
 
 def _is_fresh(former: BankReconciliation, journal: Account) -> bool:
     """Whether nothing of its days came after it was made."""
-    late = BankLine.objects.filter(
-        bank_account=former.bank_account_id, value_date__lte=former.day, pk__gt=former.last_line
-    )
+    late = lines_of(former.bank_account).filter(bank_day__lte=former.day, pk__gt=former.last_line)
     stated = BankStatement.objects.filter(bank_account=former.bank_account_id, statement_date=former.day)
     return not (
         late.exists()
@@ -128,7 +126,7 @@ def _statement(
     for half in left:
         sums[half.kind] += abs(half.amount)
     closing = ledger.balance_at_end_of(journal, day)
-    newest = BankLine.objects.filter(bank_account=account, value_date__lte=day).aggregate(last=Max("pk"))["last"] or 0
+    newest = lines_of(account).filter(bank_day__lte=day).aggregate(last=Max("pk"))["last"] or 0
     found = BankReconciliation(
         bank_account=account,
         day=day,
@@ -172,10 +170,10 @@ def _new_halves(
     Without a base both sides are read from their beginning. Entries of before the bank's first day that come to what
     the bank then held are the opening balance, on which both sides agree.
     """
-    lines = BankLine.objects.filter(bank_account=account, value_date__lte=day)
+    lines = lines_of(account).filter(bank_day__lte=day)
     if base is not None:
         first = base.day + ONE_DAY
-        return _entries(journal, first, day), _lines(lines.filter(value_date__gte=first)), 0
+        return _entries(journal, first, day), _lines(lines.filter(bank_day__gte=first)), 0
     began, opening = first_balance(account)
     start = AccountingDay.objects.order_by("day").values_list("day", flat=True).first() or day
     entries = _entries(journal, min(start, day), day)
@@ -203,12 +201,12 @@ def _entries(journal: Account, first: dt.date, last: dt.date) -> list[Half]:
     ]
 
 
-def _lines(lines: Iterable[BankLine]) -> list[Half]:
+def _lines(lines: QuerySet[BankLine]) -> list[Half]:
     return [
         Half(
             key=line_key(line),
             amount=line.amount,
-            since=line.value_date,
+            since=line.bank_day,
             line_id=line.pk,
             memo=f"{line.counterparty} {line.memo}".strip()[:240],
         )

@@ -186,3 +186,49 @@ def test_the_database_never_changes_a_statement(statement):
     with pytest.raises(DatabaseError), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(statement)
     assert BankStatement.objects.get().closing == 222_337_542
+
+
+# --- where a line came from -------------------------------------------------------------------------------------------
+
+
+def test_a_line_names_its_statement_its_file_and_its_row():
+    result = load(CAMT)
+    first = BankLine.objects.order_by("id").first()
+    assert first.statement == BankStatement.objects.get()
+    assert (first.file_name, first.file_sha256, first.file_row) == ("bank.file", result.sha256, 1)
+
+
+def test_a_line_of_a_csv_names_its_row_and_gets_the_statement_that_proves_it():
+    csv_file = load(CSV + "RSV,2026-11-18,BNK26111800001,,SETTLE,in,3101.25,CNY,\r\n")
+    line = BankLine.objects.get()
+    assert (line.statement, line.file_sha256, line.file_row) == (None, csv_file.sha256, 2)
+    load(CAMT)
+    line.refresh_from_db()
+    assert (line.statement, line.file_sha256) == (BankStatement.objects.get(), csv_file.sha256)
+
+
+def test_a_refused_statement_proves_no_line():
+    load(CSV + "RSV,2026-11-18,BNK26111800001,,SETTLE,in,3101.26,CNY,\r\n")
+    load(CAMT)
+    assert BankLine.objects.get().statement is None
+
+
+@pytest.mark.parametrize(
+    "change", ["file_name = 'x'", "file_sha256 = 'x'", "file_row = 99", "statement_id = NULL", "bank_account_id = %s"]
+)
+def test_the_database_lets_no_line_forget_where_it_came_from(change):
+    load(CAMT)
+    other = BankAccount.objects.create(code="RSV2", bank_name="Bank", account_no="2", kind="reserve")
+    values = [other.pk] if "%s" in change else []
+    with pytest.raises(DatabaseError, match="bank line"), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(f"UPDATE channels_bankline SET {change}", values)
+
+
+def test_the_database_refuses_the_statement_of_another_account():
+    load(CAMT)
+    other = BankAccount.objects.create(code="RSV2", bank_name="Bank", account_no="2", kind="reserve")
+    with pytest.raises(DatabaseError, match="another account"), transaction.atomic():
+        BankLine.objects.create(
+            bank_account=other, value_date="2026-11-18", reference="X", amount=1, currency="CNY",
+            statement=BankStatement.objects.get(),
+        )  # fmt: skip

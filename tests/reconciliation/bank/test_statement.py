@@ -190,6 +190,23 @@ def test_a_line_that_comes_late_makes_the_days_since_anew(world: World) -> None:
     assert BankReconciliation.objects.filter(day=MONDAY, number=1, is_current=False).exists()
 
 
+def test_a_line_valued_after_its_statement_counts_on_the_day_of_the_statement(world: World) -> None:
+    """The closing balance of Monday holds it, so Monday has it open and no day differs."""
+    bank_line(9_000, value_date=TUESDAY, statement=stated(9_000))
+    stated(9_000, TUESDAY, opening=9_000)
+    monday, tuesday = reconcile(MONDAY), reconcile(TUESDAY)
+    assert (monday.difference, tuesday.difference) == (0, 0)
+    assert open_items(monday) == open_items(tuesday) == [("bank_received", 9_000, MONDAY)]
+
+
+def test_a_line_valued_before_its_statement_is_in_no_balance_of_before(world: World) -> None:
+    stated(0, MONDAY)
+    bank_line(9_000, value_date=MONDAY, statement=stated(9_000, TUESDAY))
+    monday, tuesday = reconcile(MONDAY), reconcile(TUESDAY)
+    assert (monday.difference, tuesday.difference) == (0, 0)
+    assert (open_items(monday), open_items(tuesday)) == ([], [("bank_received", 9_000, TUESDAY)])
+
+
 def test_the_same_again_is_the_same_statement(world: World) -> None:
     bank_line(2_500)
     assert reconcile() == reconcile()

@@ -69,8 +69,11 @@ def unfinished(name: str) -> bool:
 def day_in_name(pattern: re.Pattern[str], name: str, offset_days: int) -> dt.date | None:
     """The channel day the name stands for, None when the name is not of this source.
 
-    A name that fits with an impossible date gives `date.min`: it is this source's, and wrong.
+    A name that fits with an impossible date gives `date.min`: it is this source's, and wrong. A name that leads to
+    another folder is never of this source, however wide its pattern is.
     """
+    if "/" in name or "\\" in name:
+        return None
     found = pattern.fullmatch(name)
     if found is None:
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import stat
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -16,7 +17,7 @@ import pytest
 from payops.channels.bills.services import bill_parse
 from payops.channels.fetch.models import FetchAttempt, FileSource
 from payops.channels.fetch.services import fetch_run
-from payops.channels.fetch.sftp import login_key
+from payops.channels.fetch.sftp import SftpAdapter, login_key
 from payops.channels.models import BillFile, ChannelContract
 from tests.channels.fetch.conftest import DAY, approved, at, bill, key_pair, unsaved
 
@@ -228,3 +229,29 @@ def test_a_folder_that_is_not_there_is_a_matter_of_the_set_up(
 def test_a_server_that_is_down_is_unreachable(server: Server, source: FileSource) -> None:
     server.stop()
     assert outcomes(source) == ["unreachable"]
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [
+        ("../private/wx_20261118.csv", stat.S_IFREG),
+        ("/etc/wx_20261118.csv", stat.S_IFREG),
+        ("..\\wx_20261118.csv", stat.S_IFREG),
+        ("wx_20261118.csv", stat.S_IFLNK),
+        ("wx_20261118.csv", stat.S_IFDIR),
+        ("wx_20261118.csv", stat.S_IFIFO),
+    ],
+)
+def test_a_name_that_leads_elsewhere_is_never_opened(
+    server: Server, wechat: ChannelContract, alice: Any, bob: Any, monkeypatch: pytest.MonkeyPatch, name: str, mode: int
+) -> None:
+    """Even where the pattern is wide enough for it."""
+    options = {**source_of(server, wechat).options, "pattern": r".*(?P<date>\d{8})\.csv"}
+    source = approved(alice, bob, source_of(server, wechat, options=options))
+    found = paramiko.SFTPAttributes()
+    found.filename, found.st_mode, found.st_size, found.st_mtime = name, mode | 0o644, 10, 0
+    opened: list[str] = []
+    monkeypatch.setattr(SftpAdapter, "_listed", lambda _adapter, _client: [found])
+    monkeypatch.setattr(SftpAdapter, "_copy", lambda _adapter, _client, each, _private: opened.append(each.filename))
+    fetch_run(source=source, day=DAY, now=NOW)
+    assert (opened, BillFile.objects.count()) == ([], 0)

@@ -236,6 +236,24 @@ def test_a_zip_that_was_cut_brings_no_file(channel: ChannelServer, alipay: FileS
     assert (fetched(alipay).outcome, BillFile.objects.count()) == ("unreachable", 0)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<html><body>The bill is being created.</body></html>",
+        b'{"code": "NO_STATEMENT_EXIST", "message": "no bill"}',
+        b"",
+    ],
+)
+def test_a_download_that_answers_well_with_an_error_for_a_body_brings_no_file(
+    channel: ChannelServer, alipay: FileSource, body: bytes
+) -> None:
+    """Only the signed answer may say that there is no bill; what stands in place of one is no answer."""
+    place(channel, "alipay", body, "zip")
+    attempt = fetched(alipay)
+    assert attempt.outcome not in ("taken", "no_bill", "empty", "creating")
+    assert not BillFile.objects.exists()
+
+
 def test_a_wrong_application_key_is_a_matter_of_the_set_up(
     channel: ChannelServer, alipay: FileSource, alice: Any, bob: Any
 ) -> None:

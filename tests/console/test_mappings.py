@@ -113,3 +113,42 @@ def test_a_version_is_shown_part_by_part_and_changed_by_proposing_the_next(books
     assert response.url == address("approval", proposal.pk)
     books.client("bob").post(address("approval_approve", proposal.pk))
     assert FormatMapping.objects.order_by("-version").first().version == 2
+
+
+# --- decided otherwise, too late, by the wrong person -----------------------------------------------------------------
+
+
+def proposed(books: Books, username: str = "alice", **changes: Any) -> ApprovalRequest:
+    response = send(books, "propose", username, sample=sample(bill(PAID, REFUNDED)), **changes)
+    assert response.status_code == 302, text_of(response)
+    return ApprovalRequest.objects.filter(action="channels.format_mapping").latest("id")
+
+
+def test_a_mapping_that_is_refused_reads_no_file(books: Books, read: Read) -> None:
+    request = proposed(books)
+    books.client("bob").post(address("approval_reject", request.pk), {"note": "The fee column is the wrong one."})
+    request.refresh_from_db()
+    assert (request.status, FormatMapping.objects.count()) == ("rejected", 0)
+    assert "The fee column is the wrong one." in read("alice", "approval", request.pk)
+
+
+def test_who_proposed_a_mapping_does_not_agree_to_it(books: Books) -> None:
+    request = proposed(books)
+    books.client("alice").post(address("approval_approve", request.pk))
+    request.refresh_from_db()
+    assert (request.status, FormatMapping.objects.count()) == ("pending", 0)
+
+
+@pytest.mark.parametrize("button", ["try", "propose"])
+def test_an_auditor_neither_tries_nor_proposes_a_mapping(books: Books, button: str) -> None:
+    response = send(books, button, "carol", sample=sample(bill(PAID, REFUNDED)))
+    assert response.status_code == 403
+    assert not ApprovalRequest.objects.filter(action="channels.format_mapping").exists()
+
+
+def test_while_a_change_waits_another_of_the_same_mapping_is_refused(books: Books) -> None:
+    made = configuration.mapping()
+    send(books, "propose", "alice", "mapping_change", made.pk, sample=sample(bill(PAID, REFUNDED)))
+    second = send(books, "propose", "alice", "mapping_change", made.pk, sample=sample(bill(PAID, REFUNDED)))
+    assert second.status_code == 400
+    assert ApprovalRequest.objects.filter(action="channels.format_mapping", status="pending").count() == 1

@@ -364,8 +364,8 @@ class BankLineFilter(django_filters.FilterSet):
     kind = choice_filter("kind", _("Kind"), BankLineKind.choices)
     state = choice_filter("state", _("State"), BankLineState.choices)
     reference = exact_filter("reference", _("Bank reference"))
-    statement = django_filters.NumberFilter(field_name="statement", label=_("Bank statement"), widget=forms.HiddenInput)
-    file = django_filters.CharFilter(field_name="file_sha256", label=_("File"), widget=forms.HiddenInput)
+    statement = exact_filter("statement__number", _("Bank statement"))
+    file = exact_filter("file_name", _("File"))
 
 
 class ReceiptFilter(django_filters.FilterSet):

@@ -34,7 +34,7 @@ def test_a_line_leads_to_the_lines_of_the_same_file(books: Books, read: Read) ->
     text = read("carol", "bank_line", line.pk)
     assert "statement.csv" in text
     assert "Row 2" in text
-    listed = read("carol", "bank_line_list", file=line.file_sha256)
+    listed = read("carol", "bank_line_list", file="statement.csv")
     assert "FROM-A-FILE" in listed
     assert BankLine.objects.exclude(pk=line.pk).latest("id").reference not in listed
 

@@ -83,13 +83,15 @@ def bank_line_list(request: HttpRequest) -> HttpResponseBase:
 
 
 def _origin(line: BankLine) -> list[tuple[Any, Cell]]:
-    """The file and the statement a line came from; either leads to all lines of the same."""
+    """The file and the statement a line came from; either leads to the lines of that name and account."""
+    account = line.bank_account.code
     facts: list[tuple[Any, Cell]] = []
     if line.file_sha256:
         row = _("Row %d") % line.file_row
-        facts.append((_("File"), cells.text(line.file_name, link("bank_line_list", file=line.file_sha256), note=row)))
+        of_file = link("bank_line_list", account=account, file=line.file_name)
+        facts.append((_("File"), cells.text(line.file_name, of_file, note=row)))
     if line.statement:
-        of_statement = link("bank_line_list", statement=line.statement_id)
+        of_statement = link("bank_line_list", account=account, statement=line.statement.number)
         day = line.statement.statement_date.isoformat()
         facts.append((_("Bank statement"), cells.text(line.statement.number, of_statement, note=day)))
     return facts

@@ -100,7 +100,9 @@ $body$;
 """
 
 VOUCHER_FUNCTION: Final[str] = f"""
-CREATE FUNCTION accounts_voucher_guard() RETURNS trigger LANGUAGE plpgsql {_SEARCH_PATH} AS $body$
+-- No scan of the keys: a session keeps its plan, and one made while there were few would be kept when there are many.
+CREATE FUNCTION accounts_voucher_guard() RETURNS trigger LANGUAGE plpgsql {_SEARCH_PATH} SET enable_seqscan = off
+AS $body$
 DECLARE
     v_lo bigint;
     v_hi bigint;

@@ -449,3 +449,17 @@ def test_whatever_the_guards_raise_is_told_in_a_sentence() -> None:
     }
     assert raised
     assert raised <= GUARDS.keys()
+
+
+def test_the_guard_of_vouchers_looks_their_keys_up_and_never_scans_all_keys(book: Book) -> None:
+    """A session keeps its plan: one made while there were few keys would still be used when there are millions."""
+
+    def scans() -> int:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT seq_scan FROM pg_stat_xact_user_tables WHERE relname = 'accounts_postingkey'")
+            return cursor.fetchone()[0]
+
+    before = scans()
+    book(Event.PAYMENT, A=100)
+    services.post_many([book.posting(Event.PAYMENT, A=100) for _ in range(5)])
+    assert scans() == before

@@ -33,7 +33,7 @@ from payops.accounts.models import (
 from payops.accounts.posting import account_closed, open_accounting_day
 from payops.accounts.selectors import voucher_entries
 from payops.approvals.models import ApprovalRequest
-from payops.approvals.registry import Description, Tier, register_action
+from payops.approvals.registry import LARGE_AMOUNT, Description, register_action
 from payops.approvals.services import request_submit
 from payops.core.errors import PayopsError
 from payops.core.ids import day_of
@@ -46,8 +46,6 @@ TARGET_KIND: Final = "voucher"
 SOURCE_KIND: Final = "correction_voucher"
 MAKER: Final = "ledger.correct"
 CHECKER: Final = "adjustments.approve"
-LARGE_AMOUNT: Final = 5_000_000
-"""Above 50,000.00 the second tier decides (minor units)."""
 LOCK: Final = "accounts.correction"
 EVENTS: Final = {
     CorrectionKind.SAME_DAY_WIPE: Event.CORRECTION_WIPE,
@@ -595,5 +593,5 @@ def register() -> None:
         closed=_closed,
         maker_permission=MAKER,
         checker_permission=CHECKER,
-        tiers=[Tier(above=LARGE_AMOUNT, permission="approvals.decide")],
+        tiers=LARGE_AMOUNT,
     )

@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from payops.accounts.freezes import SLIP_SOURCE, freeze_place, freeze_release, source_text
 from payops.accounts.models import Account, Freeze
 from payops.approvals.models import ApprovalRequest
-from payops.approvals.registry import Description, Tier, register_action
+from payops.approvals.registry import LARGE_AMOUNT, Description, register_action
 from payops.approvals.services import request_submit
 from payops.core.errors import PayopsError
 from payops.core.money import format_amount
@@ -18,8 +18,6 @@ from payops.identity.models import User
 ACTION = "ledger.freeze"
 TARGET_ACCOUNT = "account"
 TARGET_SLIP = "freeze"
-LARGE_AMOUNT = 5_000_000
-"""Above 50,000.00 the second tier decides (minor units)."""
 
 
 def freeze_propose(
@@ -116,7 +114,7 @@ def register() -> None:
         describe=_describe,
         maker_permission="adjustments.propose",
         checker_permission="adjustments.approve",
-        tiers=[Tier(above=LARGE_AMOUNT, permission="approvals.decide")],
+        tiers=LARGE_AMOUNT,
     )
 
 

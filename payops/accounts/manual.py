@@ -30,7 +30,7 @@ from payops.accounts.lines import LARGEST_VOUCHER, LinesPosting, RawLine, post_l
 from payops.accounts.models import Account, ManualVoucher
 from payops.accounts.posting import account_closed, open_accounting_day
 from payops.approvals.models import ApprovalRequest
-from payops.approvals.registry import Description, Tier, register_action
+from payops.approvals.registry import LARGE_AMOUNT, Description, register_action
 from payops.approvals.services import request_submit
 from payops.core.errors import PayopsError
 from payops.core.ids import day_code
@@ -45,8 +45,6 @@ TARGET_BATCH: Final = "manual_batch"
 SOURCE_KIND: Final = "manual_voucher"
 MAKER: Final = "ledger.correct"
 CHECKER: Final = "adjustments.approve"
-LARGE_AMOUNT: Final = 5_000_000
-"""Above 50,000.00 the second tier decides (minor units); for a batch its total counts."""
 ATTACHMENT_LIMIT: Final = 10 * 1024**2
 ATTACHMENT_BEGINNINGS: Final[dict[str, tuple[bytes, ...]]] = {
     ".pdf": (b"%PDF-",),
@@ -435,5 +433,5 @@ def register() -> None:
         closed=_closed,
         maker_permission=MAKER,
         checker_permission=CHECKER,
-        tiers=[Tier(above=LARGE_AMOUNT, permission="approvals.decide")],
+        tiers=LARGE_AMOUNT,
     )

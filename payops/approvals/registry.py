@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
@@ -26,6 +26,10 @@ class Tier:
 
     above: int
     permission: str
+
+
+LARGE_AMOUNT: Final = (Tier(above=5_000_000, permission="approvals.decide"),)
+"""Above 50,000.00 (5,000,000 minor units) the second tier decides; of a batch its total counts."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from payops.discrepancies.models import Discrepancy
 from payops.discrepancies.selectors import reference_day
 from payops.merchants.models import Collection
 from payops.orders.choices import Kind
+from payops.reconciliation.models import OpenItem
 from payops.settlement.models import ClearingItem, Payout, SettlementSheet
 
 _KINDS = dict(LineKind.choices) | dict(Kind.choices)
@@ -67,6 +68,36 @@ def bill_line_table(lines: Iterable[BillLine], *, title: str = "") -> Table:
         title=title or _("Bill lines"),
         empty=_("No bill has a line with this key."),
     )
+
+
+def open_item_table(items: Iterable[OpenItem], *, named: bool = False, empty: str = "") -> Table:
+    """Open items with their case selected along; `named` where they are of several matching keys."""
+    columns = [
+        Column(_("Result")),
+        *([Column(_("Matching key"))] if named else []),
+        Column(_("State")),
+        Column(_("Difference"), "c-amount"),
+        Column(_("First seen")),
+        Column(_("Cleared on")),
+        Column(_("Case")),
+    ]
+    rows = [
+        [
+            cells.result(item.result, item.get_result_display()),
+            *([_named(item)] if named else []),
+            cells.state(item),
+            cells.money(item.d, item.currency, signed=True),
+            cells.date(item.first_date, link("run", item.first_run_id)),
+            cells.date(item.cleared_date, link("run", item.cleared_run_id) if item.cleared_run_id else ""),
+            cells.number(item.case.case_no, link("case_detail", item.case_id)) if item.case else cells.text("–"),
+        ]
+        for item in items
+    ]
+    return Table(columns, rows, title=_("Open items"), empty=empty)
+
+
+def _named(item: OpenItem) -> Cell:
+    return cells.number(item.match_key, link("explain", q=item.transaction_id or item.bill_line_id))
 
 
 def case_columns() -> list[Column]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from django import forms
 from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import path
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, pgettext
+from django.utils.translation import pgettext
 
 from payops.accounts.choices import Event
 from payops.approvals.models import ApprovalRequest
@@ -19,7 +18,8 @@ from payops.console.cells import Cell, Column, Table, link
 from payops.console.filters import MatchGroupFilter
 from payops.console.lists import Button, list_page
 from payops.console.shell import action, page, view
-from payops.console.views.proposals import proposal_page
+from payops.console.tables import open_item_table
+from payops.console.views.proposals import ReasonForm, proposal_page, refusal_page
 from payops.core.errors import PayopsError
 from payops.core.formatting import money
 from payops.orders.models import Transaction
@@ -127,7 +127,11 @@ def match_group(request: HttpRequest, match_group_id: int) -> HttpResponseBase:
         "badges": [_group_state(group)],
         "buttons": _buttons(request, group),
         "facts": facts,
-        "tables": [_member_table(group), _item_table(items), _voucher_table(_runs(group, items), currency)],
+        "tables": [
+            _member_table(group),
+            open_item_table(items, named=True, empty=_("Its rows were never open.")),
+            _voucher_table(_runs(group, items), currency),
+        ],
     }
     return page(request, "console/detail.html", context, title=f"{group.get_kind_display()} #{group.pk}")
 
@@ -182,31 +186,6 @@ def _items(group: MatchGroup) -> list[OpenItem]:
     return list(items.select_related("case", "cleared_run").order_by("pk"))
 
 
-def _item_table(items: list[OpenItem]) -> Table:
-    rows = [
-        [
-            cells.result(item.result, item.get_result_display()),
-            cells.number(item.match_key, link("explain", q=item.transaction_id or item.bill_line_id)),
-            cells.state(item),
-            cells.money(item.d, item.currency, signed=True),
-            cells.date(item.first_date, link("run", item.first_run_id)),
-            cells.date(item.cleared_date, link("run", item.cleared_run_id) if item.cleared_run_id else ""),
-            cells.number(item.case.case_no, link("case_detail", item.case_id)) if item.case else cells.text("–"),
-        ]
-        for item in items
-    ]
-    columns = [
-        Column(_("Result")),
-        Column(_("Matching key")),
-        Column(_("State")),
-        Column(_("Difference"), "c-amount"),
-        Column(_("First seen")),
-        Column(_("Cleared on")),
-        Column(_("Case")),
-    ]
-    return Table(columns, rows, title=_("Open items"), empty=_("Its rows were never open."))
-
-
 def _runs(group: MatchGroup, items: list[OpenItem]) -> set[int]:
     """The runs that cleared its items, and the run that opened them again."""
     runs = {item.cleared_run_id for item in items if item.cleared_run_id}
@@ -231,12 +210,6 @@ def _voucher_table(runs: set[int], currency: str) -> Table:
     return Table(columns, rows, title=_("Vouchers"), empty=_("Nothing had to be booked."))
 
 
-class UndoForm(forms.Form):
-    """Why a match by hand is taken back."""
-
-    reason = forms.CharField(label=gettext_lazy("Reason"), widget=forms.Textarea(attrs={"rows": 2}), max_length=2000)
-
-
 @action("cases.propose", methods=("GET", "POST"))
 def match_group_undo(request: HttpRequest, match_group_id: int) -> HttpResponse:
     """Propose that a match by hand is taken back; what stands in the way is said before anything is filled in."""
@@ -246,18 +219,16 @@ def match_group_undo(request: HttpRequest, match_group_id: int) -> HttpResponse:
     try:
         undo = hand_match_undo_check(group.pk)
     except PayopsError as error:
-        context = {"trouble": str(error), "parent_title": parent[0], "parent_url": parent[1]}
-        status = 200 if request.method == "GET" else 400
-        return page(request, "console/detail.html", context, title=title, status=status)
+        return refusal_page(request, error, title=title, parent=parent)
     return proposal_page(
         request,
-        UndoForm(request.POST or None),
+        ReasonForm(request.POST or None),
         lambda data: hand_match_undo_propose(group_id=group.pk, reason=data["reason"], maker=request.user),
         title=title,
         parent=parent,
         lead=_("%(day)s is run again when a second person agrees: these items and their cases are open then.")
         % {"day": undo.day},
-        tables=[_item_table(list(undo.items))],
+        tables=[open_item_table(undo.items, named=True)],
     )
 
 

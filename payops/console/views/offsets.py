@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from django import forms
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import path
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, pgettext
+from django.utils.translation import pgettext
 
 from payops.approvals.models import ApprovalRequest, RequestStatus
 from payops.console import cells
 from payops.console.cells import Cell, Column, Table, link
 from payops.console.shell import action, page, view
-from payops.console.views.proposals import proposal_page
+from payops.console.views.proposals import ReasonForm, proposal_page, refusal_page
 from payops.core.errors import PayopsError
 from payops.reconciliation.choices import ItemSide
 from payops.reconciliation.matching.apart import ACTION, Offset, offset_undo_check, offset_undo_propose, offsets_of
@@ -84,12 +83,6 @@ def _number(side: ItemSide, row: OwnRow | LineRow) -> Cell:
     return cells.number(row.key, link("transaction" if side == ItemSide.OWN else "bill_line", row.id))
 
 
-class ApartForm(forms.Form):
-    """Why two rows are no offset."""
-
-    reason = forms.CharField(label=gettext_lazy("Reason"), widget=forms.Textarea(attrs={"rows": 2}), max_length=2000)
-
-
 @action("cases.propose", methods=("GET", "POST"))
 def run_offset_undo(request: HttpRequest, run_id: int) -> HttpResponse:
     """Propose that two rows are no offset; what stands in the way is said before anything is filled in."""
@@ -99,12 +92,10 @@ def run_offset_undo(request: HttpRequest, run_id: int) -> HttpResponse:
     try:
         run, offset, _later = offset_undo_check(run_id=run.pk, target=target)
     except PayopsError as error:
-        context = {"trouble": str(error), "parent_title": parent[0], "parent_url": parent[1]}
-        status = 200 if request.method == "GET" else 400
-        return page(request, "console/detail.html", context, title=title, status=status)
+        return refusal_page(request, error, title=title, parent=parent)
     return proposal_page(
         request,
-        ApartForm(request.POST or None),
+        ReasonForm(request.POST or None),
         lambda data: offset_undo_propose(run_id=run.pk, target=target, reason=data["reason"], maker=request.user),
         title=title,
         parent=parent,

@@ -10,11 +10,24 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from payops.approvals.models import ApprovalRequest
 from payops.console.cells import Table, link
 from payops.console.shell import page
 from payops.core.errors import PayopsError
+
+
+class ReasonForm(forms.Form):
+    """Why something is proposed."""
+
+    reason = forms.CharField(label=gettext_lazy("Reason"), widget=forms.Textarea(attrs={"rows": 2}), max_length=2000)
+
+
+def refusal_page(request: HttpRequest, error: PayopsError, *, title: Any, parent: tuple[Any, str]) -> HttpResponse:
+    """What stands in the way of a proposal, said before anything is filled in."""
+    context = {"trouble": str(error), "parent_title": parent[0], "parent_url": parent[1]}
+    return page(request, "console/detail.html", context, title=title, status=200 if request.method == "GET" else 400)
 
 
 def proposal_page(

@@ -22,7 +22,7 @@ from payops.console.filters import IntakeFilter, TransactionFilter, day_query, l
 from payops.console.forms import OrdersUploadForm
 from payops.console.lists import Button, figures, list_page, nothing_of
 from payops.console.shell import action, page, view
-from payops.console.tables import bill_line_table, case_table
+from payops.console.tables import bill_line_table, case_table, open_item_table
 from payops.console.vouchers import voucher_table, vouchers_of
 from payops.core.errors import PayopsError
 from payops.core.ids import day_of
@@ -140,7 +140,7 @@ def transaction(request: HttpRequest, transaction_id: int) -> HttpResponseBase:
         voucher_table(vouchers),
         bill_line_table(_lines_of(row), title=_("Bill lines with the same key")),
         case_table(cases, title=_("Cases")),
-        _item_table(row),
+        open_item_table(_items_of(row)),
         _clearing_table(row),
         _related_table(row),
     ]
@@ -192,28 +192,8 @@ def _lines_of(row: Transaction) -> list[BillLine]:
     return list(lines.filter(contract_id=row.contract_id, match_key=row.match_key).order_by("id")[:20])
 
 
-def _item_table(row: Transaction) -> Table:
-    items = OpenItem.objects.filter(transaction_id=row.pk).select_related("first_run", "cleared_run", "case")
-    rows = [
-        [
-            cells.result(item.result, item.get_result_display()),
-            cells.state(item),
-            cells.money(item.d, item.currency, signed=True),
-            cells.date(item.first_date, link("run", item.first_run_id)),
-            cells.date(item.cleared_date, link("run", item.cleared_run_id) if item.cleared_run_id else ""),
-            cells.number(item.case.case_no, link("case_detail", item.case_id)) if item.case else cells.text("–"),
-        ]
-        for item in items
-    ]
-    columns = [
-        Column(_("Result")),
-        Column(_("State")),
-        Column(_("Difference"), "c-amount"),
-        Column(_("First seen")),
-        Column(_("Cleared")),
-        Column(_("Case")),
-    ]
-    return Table(columns, rows, title=_("Open items"))
+def _items_of(row: Transaction) -> QuerySet[OpenItem]:
+    return OpenItem.objects.filter(transaction_id=row.pk).select_related("first_run", "cleared_run", "case")
 
 
 def _clearing_table(row: Transaction) -> Table:

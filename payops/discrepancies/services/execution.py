@@ -9,7 +9,7 @@ from django.utils.dateparse import parse_date
 from django.utils.translation import gettext as _
 
 from payops.approvals.models import ApprovalRequest, RequestStatus
-from payops.approvals.registry import Description, Tier, register_action
+from payops.approvals.registry import LARGE_AMOUNT, Description, register_action
 from payops.core.errors import PayopsError
 from payops.core.money import format_amount
 from payops.discrepancies.choices import ActionKind, ActionState, CaseEventKind, CaseState
@@ -20,8 +20,6 @@ from payops.discrepancies.services.bookings import Booking, book, refuse_reverse
 from payops.discrepancies.services.history import lock_cases, move, tell
 from payops.discrepancies.services.proposals import ACTION, TARGET_CASE, title_of
 
-LARGE_AMOUNT = 5_000_000
-"""Above 50,000.00 the second tier decides (minor units)."""
 ROWS_SHOWN = 50
 
 
@@ -35,7 +33,7 @@ def register() -> None:
         closed=proposal_closed,
         maker_permission="cases.propose",
         checker_permission="cases.approve",
-        tiers=[Tier(above=LARGE_AMOUNT, permission="approvals.decide")],
+        tiers=LARGE_AMOUNT,
     )
 
 

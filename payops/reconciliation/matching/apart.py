@@ -16,7 +16,7 @@ from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from payops.approvals.models import ApprovalRequest
-from payops.approvals.registry import Description, Tier, register_action
+from payops.approvals.registry import Description
 from payops.approvals.services import request_submit
 from payops.channels.models import ChannelContract
 from payops.core.errors import PayopsError
@@ -24,8 +24,8 @@ from payops.core.locks import xact_lock
 from payops.core.money import format_amount
 from payops.identity.models import User
 from payops.reconciliation.choices import ItemSide, ResultKind, RunState
+from payops.reconciliation.matching.approval import register_match_action
 from payops.reconciliation.matching.groups import line_offsets, own_offsets
-from payops.reconciliation.matching.hand import LARGE_AMOUNT
 from payops.reconciliation.matching.models import KeptApart
 from payops.reconciliation.matching.undo import DUPLICATES, later_items, refuse_dependents, refuse_newer_bill
 from payops.reconciliation.models import ReconRun
@@ -119,15 +119,7 @@ def offset_undo_propose(*, run_id: int, target: str, reason: str, maker: User) -
 
 def register() -> None:
     """Make the action known to approvals; called once from `AppConfig.ready`."""
-    register_action(
-        ACTION,
-        execute=_execute,
-        fingerprint=_fingerprint,
-        describe=_describe,
-        maker_permission="cases.propose",
-        checker_permission="cases.approve",
-        tiers=[Tier(above=LARGE_AMOUNT, permission="approvals.decide")],
-    )
+    register_match_action(ACTION, execute=_execute, fingerprint=_fingerprint, describe=_describe)
 
 
 def _fingerprint(_target_kind: str, target_id: str) -> str:

@@ -14,7 +14,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from payops.approvals.models import ApprovalRequest, RequestStatus
-from payops.approvals.registry import Description, Tier, register_action
+from payops.approvals.registry import Description
 from payops.approvals.services import request_submit
 from payops.channels.models import ChannelContract
 from payops.core.errors import PayopsError
@@ -23,14 +23,13 @@ from payops.core.money import format_amount
 from payops.discrepancies.choices import CaseState
 from payops.identity.models import User
 from payops.reconciliation.choices import GroupKind, ItemSide, ItemState, ResultKind
+from payops.reconciliation.matching.approval import register_match_action
 from payops.reconciliation.matching.claims import LIVE, add_members, claim_of
 from payops.reconciliation.matching.rules import amount_tolerance_of, rule_of
 from payops.reconciliation.models import MatchGroup, MatchMember, OpenItem, ReconRun
 
 ACTION: Final = "reconciliation.hand_match"
 TARGET: Final = "reconciliation.openitem"
-LARGE_AMOUNT: Final = 5_000_000
-"""Above 50,000.00 the second tier decides (minor units)."""
 MOST_ITEMS: Final = 200
 MATCHABLE: Final = (
     ResultKind.OWN_ONLY,
@@ -194,15 +193,7 @@ def _refuse_proposed(item_ids: set[int]) -> None:
 
 def register() -> None:
     """Make the action known to approvals; called once from `AppConfig.ready`."""
-    register_action(
-        ACTION,
-        execute=_execute,
-        fingerprint=_fingerprint,
-        describe=_describe,
-        maker_permission="cases.propose",
-        checker_permission="cases.approve",
-        tiers=[Tier(above=LARGE_AMOUNT, permission="approvals.decide")],
-    )
+    register_match_action(ACTION, execute=_execute, fingerprint=_fingerprint, describe=_describe)
 
 
 def _fingerprint(_target_kind: str, target_id: str) -> str:

@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 from payops.accounts.choices import Event
 from payops.accounts.corrections import reversed_vouchers
 from payops.approvals.models import ApprovalRequest
-from payops.approvals.registry import Description, Tier, register_action
+from payops.approvals.registry import Description
 from payops.approvals.services import request_submit
 from payops.channels.bills.selectors import accepted_file
 from payops.channels.models import ChannelContract
@@ -29,8 +29,8 @@ from payops.discrepancies import services as cases
 from payops.discrepancies.choices import CaseState
 from payops.identity.models import User
 from payops.reconciliation.choices import GroupKind, ItemSide, ItemState, ResultKind
+from payops.reconciliation.matching.approval import register_match_action
 from payops.reconciliation.matching.claims import LIVE, UNDONE
-from payops.reconciliation.matching.hand import LARGE_AMOUNT
 from payops.reconciliation.models import MatchEnd, MatchGroup, OpenItem, ReconRun, RunVoucher
 
 ACTION: Final = "reconciliation.hand_match_undo"
@@ -200,15 +200,7 @@ def undo_proposed(group: MatchGroup) -> ApprovalRequest | None:
 
 def register() -> None:
     """Make the action known to approvals; called once from `AppConfig.ready`."""
-    register_action(
-        ACTION,
-        execute=_execute,
-        fingerprint=_fingerprint,
-        describe=_describe,
-        maker_permission="cases.propose",
-        checker_permission="cases.approve",
-        tiers=[Tier(above=LARGE_AMOUNT, permission="approvals.decide")],
-    )
+    register_match_action(ACTION, execute=_execute, fingerprint=_fingerprint, describe=_describe)
 
 
 def _fingerprint(_target_kind: str, target_id: str) -> str:

@@ -180,6 +180,7 @@ class Day:
             "start": f"{self.day} 01:00:00+08",
         }
         with connection.cursor() as cursor:
+            take_rows_of_the_past(table)
             cursor.execute(OWN_ROWS.format(table=table), numbers)
             cursor.execute(
                 f"INSERT INTO {OpenTransaction._meta.db_table} (transaction_id, contract_id, own_date)"
@@ -251,6 +252,12 @@ def set_up(days: int) -> list[dt.date]:
         ledger.day_cut_off(day)
         ledger.close_day(day)
     return made
+
+
+def take_rows_of_the_past(table: str) -> None:
+    """Let a partition of a closed day take rows; its days are closed before they have any."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER closed_day")
 
 
 def contract_for(day: dt.date, format_code: str) -> int:

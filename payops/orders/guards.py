@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from payops.accounts.guards import DAY_LOCK
+from payops.core.locks import namespace_code
 from payops.core.sql import NO_TRUNCATE, fill
 
 TABLE: Final[str] = "orders_transaction"
@@ -102,3 +104,28 @@ TOTALS_TRIGGERS: Final[list[str]] = [
 TOTALS_TRIGGERS_REVERSE: Final[list[str]] = [
     f"DROP TRIGGER {name} ON {TOTALS};" for name in ("no_delete", "paid_stays", "no_truncate")
 ]
+
+CLOSED_DAY_FUNCTION: Final[str] = f"""
+-- A row that appears on a closed day is in no run and no clearing any more. Holding the days keeps those that are open
+-- from closing beside the row; a day that is not yet open waits for its rows.
+CREATE FUNCTION orders_closed_day_guard() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, public, pg_temp AS $body$
+DECLARE
+    v_day date;
+BEGIN
+    FOR v_day IN SELECT DISTINCT own_date FROM new_rows ORDER BY 1 LOOP
+        PERFORM pg_advisory_xact_lock_shared({namespace_code(DAY_LOCK)}, to_char(v_day, 'YYMMDD')::integer);
+        IF EXISTS (SELECT FROM accounts_accountingday WHERE day = v_day AND state = 'closed') THEN
+            RAISE EXCEPTION 'accounting day % is closed and takes no more transactions', v_day USING ERRCODE = 'PL006';
+        END IF;
+    END LOOP;
+    RETURN NULL;
+END
+$body$;
+"""  # noqa: S608 - a number of our own
+CLOSED_DAY_FUNCTION_REVERSE: Final[str] = "DROP FUNCTION orders_closed_day_guard();"
+# Of a statement, so that a load looks at its days and not at its rows; PostgreSQL clones it to no partition.
+CLOSED_DAY_TRIGGER: Final[str] = (
+    "CREATE TRIGGER closed_day AFTER INSERT ON {table} REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT"
+    " EXECUTE FUNCTION orders_closed_day_guard();"
+)

@@ -12,6 +12,7 @@ from payops.core.partitions import DayPartitionedModel
 from payops.core.sql import NO_TRUNCATE
 from payops.merchants.models import Collection, Merchant
 from payops.orders.choices import CardType, Kind, Origin, RefundSource, Status
+from payops.orders.guards import CLOSED_DAY_TRIGGER
 
 
 class Transaction(DayPartitionedModel):
@@ -53,7 +54,7 @@ class Transaction(DayPartitionedModel):
     effective_at = models.DateTimeField(_("counts since"), null=True, blank=True)
     extra = models.JSONField(_("extra"), null=True, blank=True)
 
-    partition_triggers: ClassVar[list[str]] = [NO_TRUNCATE]
+    partition_triggers: ClassVar[list[str]] = [NO_TRUNCATE, CLOSED_DAY_TRIGGER]
 
     class Meta:
         ordering = ["-id"]

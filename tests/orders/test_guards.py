@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from django.db import DatabaseError, connection, transaction
 
+from payops.accounts import services as ledger
 from payops.orders.models import RefundTotal, TransactionKey
-from tests.orders.conftest import order, refund
+from tests.orders.conftest import DAY, order, refund
 from tests.orders.conftest import transaction as stored
 
 
@@ -69,6 +70,25 @@ def test_a_failed_order_comes_back_only_on_the_open_day(load):
         " WHERE id = %s",
         pk,
     )
+
+
+TWIN = """
+INSERT INTO {table} SELECT (jsonb_populate_record(t, jsonb_build_object(
+    'id', t.id + 1, 'transaction_no', 'late', 'match_key', 'late', 'own_date', %s::text
+))).* FROM orders_transaction t WHERE id = %s
+"""
+
+
+@pytest.mark.parametrize("table", ["orders_transaction", "orders_transaction_p261120"])
+def test_a_closed_day_takes_no_more_transactions(load, table):
+    load(order("1"))
+    pk = stored("1").pk
+    ledger.day_cut_off(DAY)
+    ledger.close_day(DAY)
+    with pytest.raises(DatabaseError, match="closed and takes no more transactions"):
+        attack(TWIN.format(table=table), "2026-11-20", pk)
+    # What comes late counts on the open day, and a day that is not yet open waits for its rows.
+    attack(TWIN.format(table=table), "2026-11-21", pk)
 
 
 @pytest.mark.parametrize("table", ["orders_transaction", "orders_transaction_p261120"])

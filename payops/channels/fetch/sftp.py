@@ -41,6 +41,10 @@ SETTLE_SECONDS: Final = 60
 MOST_NAMES: Final = 10_000
 
 
+class NotHandedOverError(FetchError):
+    """The server answers and refuses this one file; the others of the folder may be had."""
+
+
 class SftpAdapter:
     """Files of a folder on an SFTP server."""
 
@@ -68,6 +72,9 @@ class SftpAdapter:
                     try:
                         if not self._copy(client, found, private):
                             continue
+                    except NotHandedOverError as error:
+                        # Its rights may be mended while name, size and time stay: it must not count as seen.
+                        trouble, remote = str(error), ""
                     except FetchError as error:
                         trouble = str(error)
                 shown_day = of_day if of_day != dt.date.min else day or today - dt.timedelta(days=1)
@@ -93,7 +100,7 @@ class SftpAdapter:
         return sorted(listed[:MOST_NAMES], key=lambda found: found.filename)
 
     def _copy(self, client: paramiko.SFTPClient, found: paramiko.SFTPAttributes, private: Path) -> bool:
-        """Whether the copy is of a file that did not change while it was read."""
+        """Whether the copy is of a file that did not change while it was read; raises NotHandedOverError."""
         path = f"{self.path.rstrip('/')}/{found.filename}"
         try:
             with client.open(path, "rb") as stream:
@@ -102,6 +109,22 @@ class SftpAdapter:
             after = client.stat(path)
         except FileNotFoundError:
             return False
+        except OSError as error:
+            if not _is_about_the_file(client, error):
+                raise
+            raise NotHandedOverError(
+                FetchOutcome.REFUSED,
+                _(
+                    "%(host)s does not hand over %(name)s: %(reason)s. "
+                    "Ask the channel to make it readable for user %(user)s; it is tried again."
+                )
+                % {
+                    "host": self.host,
+                    "name": found.filename,
+                    "reason": error.strerror or error,
+                    "user": self.username,
+                },
+            ) from error
         return (after.st_size, after.st_mtime) == (found.st_size, found.st_mtime) and size == found.st_size
 
     @contextmanager
@@ -150,6 +173,16 @@ class SftpAdapter:
             transport.auth_publickey(self.username, login_key(secret))
         else:
             transport.auth_password(self.username, secret)
+
+
+def _is_about_the_file(client: paramiko.SFTPClient, error: OSError) -> bool:
+    """Whether a server that is still there refused; errors of the line and of our own disk are not about the file.
+
+    An SFTP status other than "no such file" and "permission denied" has no error number.
+    """
+    refused = isinstance(error, PermissionError) or (error.errno is None and not isinstance(error, TimeoutError))
+    channel = client.get_channel()
+    return refused and not channel.closed and channel.get_transport().is_active()
 
 
 def login_key(text: str) -> paramiko.PKey:

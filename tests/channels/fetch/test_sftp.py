@@ -52,6 +52,7 @@ class ReadOnly(paramiko.SFTPServerInterface):
 
     def __init__(self, door: Door, *args: Any, **kwargs: Any) -> None:
         super().__init__(door, *args, **kwargs)
+        self.server = door.server
         self.root = door.server.folder
 
     def _path(self, path: str) -> Path:
@@ -77,11 +78,20 @@ class ReadOnly(paramiko.SFTPServerInterface):
         if flags & (os.O_WRONLY | os.O_RDWR):
             return paramiko.SFTP_PERMISSION_DENIED
         try:
-            handle = paramiko.SFTPHandle(flags)
+            if self._path(path).name in self.server.locked:
+                return paramiko.SFTP_PERMISSION_DENIED
+            handle = Broken(flags) if self._path(path).name in self.server.broken else paramiko.SFTPHandle(flags)
             handle.readfile = self._path(path).open("rb")
             return handle
         except OSError as error:
             return paramiko.SFTPServer.convert_errno(error.errno)
+
+
+class Broken(paramiko.SFTPHandle):
+    """A file that can be opened and not read, as on a damaged disk."""
+
+    def read(self, offset: int, length: int) -> Any:
+        return paramiko.SFTP_FAILURE
 
 
 class Server:
@@ -90,6 +100,8 @@ class Server:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.heard: list[str] = []
+        self.locked: set[str] = set()
+        self.broken: set[str] = set()
         self.host_key = login_key((folder.parent / "host.pem").read_text())
         self.client_key = login_key((folder.parent / "client.pem").read_text())
         self.line = socket.create_server(("127.0.0.1", 0))
@@ -110,7 +122,7 @@ class Server:
             self.transports.append(transport)
             try:
                 transport.start_server(server=Door(self))
-            except (paramiko.SSHException, EOFError):
+            except (paramiko.SSHException, EOFError, OSError):
                 continue
 
     def stop(self) -> None:
@@ -229,6 +241,48 @@ def test_a_folder_that_is_not_there_is_a_matter_of_the_set_up(
 def test_a_server_that_is_down_is_unreachable(server: Server, source: FileSource) -> None:
     server.stop()
     assert outcomes(source) == ["unreachable"]
+
+
+@pytest.mark.parametrize("fault", ["locked", "broken"])
+def test_a_file_the_server_refuses_holds_up_no_other_and_is_named(
+    server: Server, source: FileSource, fault: str
+) -> None:
+    put(server, "wx_20261117.csv")
+    put(server)
+    getattr(server, fault).add("wx_20261117.csv")
+    refused, taken = fetch_run(source=source, day=DAY, now=NOW)
+    assert (refused.outcome, refused.file_name, str(refused.channel_date)) == (
+        "refused",
+        "wx_20261117.csv",
+        "2026-11-17",
+    )
+    assert "wx_20261117.csv" in refused.message
+    assert "payops" in refused.message
+    assert (taken.outcome, taken.file_name) == ("taken", "wx_20261118.csv")
+
+
+@pytest.mark.parametrize("fault", ["locked", "broken"])
+def test_a_file_the_server_refused_is_asked_for_again(server: Server, source: FileSource, fault: str) -> None:
+    put(server)
+    getattr(server, fault).add("wx_20261118.csv")
+    assert outcomes(source) == ["refused"]
+    getattr(server, fault).clear()
+    assert outcomes(source) == ["refused", "taken"]
+
+
+def test_a_server_that_hangs_up_midway_is_unreachable_and_no_file_is_blamed(
+    server: Server, source: FileSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(server)
+
+    def hang_up(_handle: paramiko.SFTPHandle, _offset: int, _length: int) -> int:
+        server.stop()
+        return paramiko.SFTP_FAILURE
+
+    monkeypatch.setattr(Broken, "read", hang_up)
+    server.broken.add("wx_20261118.csv")
+    (attempt,) = fetch_run(source=source, day=DAY, now=NOW)
+    assert (attempt.outcome, attempt.file_name) == ("unreachable", "")
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ from payops.accounts.journal_formats import (
     format_get,
 )
 from payops.accounts.models import Account, AccountingDay
-from payops.accounts.selectors import last_closed_day
+from payops.accounts.selectors import entries_require, last_closed_day
 from payops.core.errors import PayopsError
 from payops.core.ids import day_floor, id_range
 from payops.core.institution import get_institution
@@ -99,12 +99,13 @@ def journal_write(
     """Write the journal of a range of days, closed or not; returns what went into it.
 
     `form` is 'beancount' or 'hledger'. `assertions`: 'day' (accounts moved, at the end of each day), 'end' or 'none';
-    the first two assert every account at the end of the range. Raises PayopsError 'journal.no_days' and
-    'journal.format_unknown'.
+    the first two assert every account at the end of the range. Raises PayopsError 'journal.no_days',
+    'journal.format_unknown' and 'archive.put_away'.
     """
     written = format_get(form)
     with _snapshot():
         days = journal_range(first, last)
+        entries_require(days[0], days[-1])
         summary = JournalSummary(days[0], days[-1])
         for text in _head(written, days[0]):
             write(text)

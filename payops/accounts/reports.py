@@ -24,6 +24,7 @@ from payops.accounts.selectors import (
     TrialBalanceRow,
     balance_at_end_of,
     day_is_closed,
+    entries_require,
     last_closed_day,
     trial_balance,
 )
@@ -312,7 +313,15 @@ ORDER BY e.id
 
 
 def account_ledger_rows(account: Account, first: dt.date, last: dt.date) -> Iterator[LedgerRow]:
-    """The account's entries with the balance after each, streamed: memory does not grow with the range."""
+    """The account's entries with the balance after each, streamed: memory does not grow with the range.
+
+    Raises PayopsError 'archive.put_away', before anything is streamed.
+    """
+    entries_require(first, last)
+    return _ledger_rows(account, first, last)
+
+
+def _ledger_rows(account: Account, first: dt.date, last: dt.date) -> Iterator[LedgerRow]:
     balance = balance_at_end_of(account, first - ONE_DAY)
     for day in _accounting_days(first, last):
         lo, hi = id_range(day, day)
@@ -359,7 +368,8 @@ WHERE e.account_id = %(account)s AND e.id >= {lo} AND e.id < {hi}
 def balance_at(account: Account, moment: dt.datetime) -> BalanceAt:
     """What the account held at a moment, by posting time, however its stored balance follows (real-time or not).
 
-    A day closed by then counts with its day balance; entries of later days count when they were posted by then.
+    A day closed by then counts with its day balance; entries of later days count when they were posted by then. Raises
+    PayopsError 'archive.put_away'.
     """
     closed = AccountingDay.objects.filter(state=DayState.CLOSED, closed_at__lte=moment)
     base_day = closed.order_by("-day").values_list("day", flat=True).first()
@@ -370,6 +380,7 @@ def balance_at(account: Account, moment: dt.datetime) -> BalanceAt:
     days = list(began.values_list("day", flat=True))
     figures = {"entries": 0, "debit": 0, "credit": 0}
     if days:
+        entries_require(days[0], days[-1])
         statement = sql.bounded(_POSTED_UNTIL, *id_range(days[0], days[-1]))
         (figures,) = sql.fetch(statement, {"account": account.pk, "moment": moment})
     return BalanceAt(account, moment, base_day, base, **figures)

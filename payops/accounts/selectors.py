@@ -15,6 +15,7 @@ from payops.accounts.chart import dotted, normalised
 from payops.accounts.choices import DayState, OwnerKind
 from payops.accounts.models import Account, AccountingDay, DayBalance, Entry, Subject, Voucher
 from payops.accounts.posting import open_accounting_day
+from payops.core.archive import put_away
 from payops.core.errors import PayopsError
 from payops.core.ids import day_floor, day_of, id_range
 
@@ -314,8 +315,18 @@ def balance_at_end_of(account: Account, day: dt.date) -> int:
     return closing + moved[0]["moved"]
 
 
+def entries_require(first_day: dt.date, last_day: dt.date) -> None:
+    """Refuse ('archive.put_away') a period of which entries are in the archive: no balance is run over the rest."""
+    if away := put_away(Entry, *id_range(first_day, last_day)):
+        raise away
+
+
 def account_ledger(account: Account, first_day: dt.date, last_day: dt.date) -> AccountLedger:
-    """The account's entries of a period with the running balance, its opening and its closing."""
+    """The account's entries of a period with the running balance, its opening and its closing.
+
+    Raises PayopsError 'archive.put_away'.
+    """
+    entries_require(first_day, last_day)
     lo, hi = id_range(first_day, last_day)
     opening = balance = balance_at_end_of(account, first_day - dt.timedelta(days=1))
     totals = {"D": 0, "C": 0}

@@ -12,14 +12,16 @@ from typing import Any
 import django_filters
 from django.core.exceptions import EmptyResultSet
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.utils.translation import gettext as _
 
 from payops.console import cells
 from payops.console.cells import Cell, Column, Table
 from payops.console.shell import log_download, page
-from payops.core.archive import archived_on
+from payops.core.archive import put_away
+from payops.core.errors import PayopsError
 from payops.core.exports import csv_lines
+from payops.core.ids import day_of, id_range
 from payops.core.partitions import DayPartitionedModel
 
 PAGE_SIZE = 50
@@ -87,13 +89,19 @@ def nothing_of(model: type[DayPartitionedModel], day: dt.date | None, otherwise:
     """What an empty list of a day says: where its rows are in the archive, that, and how they come back."""
 
     def told() -> str:
-        if day is None or not archived_on(model, day):
-            return otherwise
-        return _("The rows of %(day)s are in the archive. The operator of the system brings them back for a day.") % {
-            "day": day.isoformat()
-        }
+        found = put_away(model, *id_range(day, day)) if day else None
+        return str(found) if found else otherwise
 
     return told
+
+
+def missing(model: type[DayPartitionedModel], row_id: int) -> Exception:
+    """Why no row has this record number: its day is in the archive, which is said, or there is none."""
+    try:
+        day_of(row_id)
+    except PayopsError:
+        return Http404()
+    return put_away(model, row_id, row_id + 1) or Http404()
 
 
 def expected_rows(rows: QuerySet[Any]) -> int:

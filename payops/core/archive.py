@@ -86,6 +86,25 @@ def archived_on(model: type[DayPartitionedModel], day: dt.date) -> list[Archived
     )
 
 
+def put_away(model: type[DayPartitionedModel], lo: int, hi: int) -> PayopsError | None:
+    """What to tell whoever asks for rows of the half-open id range of which some are in the archive; else None.
+
+    The error is 'archive.put_away' and names the oldest such day.
+    """
+    rows = ArchivedPartition.objects.filter(
+        parent=model._meta.db_table, state=ArchiveState.ARCHIVED.value, lo__lt=hi, hi__gt=lo
+    )
+    day = rows.order_by("day").values_list("day", flat=True).first()
+    if day is None:
+        return None
+    return PayopsError(
+        "archive.put_away",
+        _("The rows of %(day)s are in the archive. The operator of the system brings them back for a day.")
+        % {"day": day.isoformat()},
+        {"day": day.isoformat()},
+    )
+
+
 # --- out --------------------------------------------------------------------------------------------------------------
 
 

@@ -14,9 +14,12 @@ from django.db import connection
 
 from payops.accounts import selectors as ledger
 from payops.accounts.choices import Event
+from payops.accounts.models import Voucher
+from payops.core.archive import put_away
 from payops.core.ids import id_range
 from payops.orders import sql
 from payops.orders.checks import vouchers_without_source
+from payops.orders.models import Transaction
 from payops.orders.vouchers import own_ranges
 
 SHOWN: Final = 1000
@@ -102,8 +105,14 @@ class LedgerComparison:
 def ledger_comparison(day: dt.date) -> LedgerComparison:
     """Compare the transactions of own date `day` with their vouchers, and the vouchers of the day with transactions.
 
-    A voucher posted on a later accounting day counts for the date of its transaction.
+    A voucher posted on a later accounting day counts for the date of its transaction. Raises PayopsError
+    'archive.put_away' where rows it would have to read are in the archive: what is not read cannot agree.
     """
+    for lo, hi in own_ranges(day):
+        if away := put_away(Transaction, lo, hi):
+            raise away
+    if away := put_away(Voucher, *id_range(day, day)):
+        raise away
     sums: dict[tuple[int, str, str], ComparedRow] = {}
     differing: list[DifferingRow] = []
     booked_lo, booked_hi = id_range(day, max(day, ledger.open_day()))

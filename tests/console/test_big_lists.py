@@ -11,14 +11,11 @@ from typing import Any
 import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
-from django.utils import timezone
 
 from payops.accounts.models import Account
 from payops.channels.models import BillFile
 from payops.console import lists
 from payops.console.filters import TransactionFilter
-from payops.core.ids import id_range
-from payops.core.models import ArchivedPartition
 from payops.orders.models import Transaction
 from payops.orders.vouchers import DAYS_AFTER, DAYS_BEFORE
 from payops.reconciliation.models import ReconRun
@@ -147,32 +144,3 @@ def test_a_number_finds_a_transaction_by_each_of_its_numbers(books: Books) -> No
     for number in (row.transaction_no, row.match_key, row.merchant_order_no):
         found = TransactionFilter({"number": number, "day": MON.isoformat()}, queryset=rows).qs
         assert row in found
-
-
-# --- days in the archive ----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("name", "table"), [("transaction_list", "orders_transaction"), ("voucher_list", "accounts_voucher")]
-)
-def test_an_empty_list_of_an_archived_day_says_where_its_rows_are(books: Books, name: str, table: str) -> None:
-    client, url = books.client("carol"), address(name, day=LONG_AGO)
-    assert "are in the archive" not in text_of(client.get(url))
-    lo, hi = id_range(LONG_AGO, LONG_AGO)
-    ArchivedPartition.objects.create(
-        parent=table,
-        name=f"{table}_p{lo // 10**12}",
-        day=LONG_AGO,
-        lo=lo,
-        hi=hi,
-        rows=1,
-        columns=["id"],
-        sha256="0" * 64,
-        path="x",
-        file_sha256="0" * 64,
-        file_size=1,
-        state="archived",
-        written_by="carol",
-        archived_at=timezone.now(),
-    )
-    assert f"The rows of {LONG_AGO} are in the archive" in text_of(client.get(url))

@@ -26,7 +26,7 @@ from payops.console import cells
 from payops.console.cells import Cell, Column, Table, link
 from payops.console.filters import BillFileFilter, BillLineFilter
 from payops.console.forms import BillUploadForm, ReasonForm
-from payops.console.lists import Button, keyset, list_page
+from payops.console.lists import Button, keyset, list_page, missing
 from payops.console.shell import action, log_download, page, view
 from payops.console.tables import bill_line_columns, bill_line_row, case_table, file_columns, file_row, kind_label
 from payops.console.views.bill_versions import (
@@ -37,6 +37,7 @@ from payops.console.views.bill_versions import (
     version_table,
 )
 from payops.console.words import word
+from payops.core.archive import put_away
 from payops.core.errors import PayopsError
 from payops.core.formatting import money
 from payops.core.retelling import retold
@@ -76,7 +77,7 @@ def bill_file(request: HttpRequest, bill_file_id: int) -> HttpResponseBase:
     lines = filters.qs if hi and filters.form.is_valid() else BillLine.objects.none()
     pages = keyset(request, lines, descending=False)
     line_table = Table(bill_line_columns(), [bill_line_row(line) for line in pages.rows], title=_("Lines"))
-    line_table.empty = _("The file has no such lines.")
+    line_table.empty = _none_of(file)
     request_rows = list(history_of(TARGET_KIND, file.pk))
     context = {
         "parent_title": _("Bill files"),
@@ -100,6 +101,13 @@ def bill_file(request: HttpRequest, bill_file_id: int) -> HttpResponseBase:
         "pages": pages,
     }
     return page(request, "console/bill_file.html", context, title=file.original_name)
+
+
+def _none_of(file: BillFile) -> str:
+    """What a file without lines to show says: they may be in the archive."""
+    lo, hi = line_range(file)
+    away = put_away(BillLine, lo, hi) if hi else None
+    return str(away) if away else _("The file has no such lines.")
 
 
 def _buttons(request: HttpRequest, file: BillFile) -> list[Button]:
@@ -378,7 +386,7 @@ def bill_line(request: HttpRequest, line_id: int) -> HttpResponseBase:
     """One bill line: normalised, as the channel wrote it, and what it was matched with."""
     line = BillLine.objects.filter(pk=line_id).first()
     if line is None:
-        raise Http404
+        raise missing(BillLine, line_id)
     file = file_of_line(line.pk)
     facts = [
         (_("Bill file"), cells.text(file.original_name, link("bill_file", file.pk))),

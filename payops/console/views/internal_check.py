@@ -17,6 +17,7 @@ from payops.console.filters import day_query, latest_day
 from payops.console.forms import DATE
 from payops.console.report_parts import file_buttons
 from payops.console.shell import page, view
+from payops.core.errors import PayopsError
 from payops.orders.choices import Kind
 from payops.orders.ledger_comparison import ComparedRow, DifferingRow, LedgerComparison, ledger_comparison
 
@@ -41,12 +42,16 @@ class DayForm(forms.Form):
 @view("runs.view")
 def internal_check(request: HttpRequest) -> HttpResponseBase:
     """Counts and amounts on both sides, and the rows that do not agree."""
+    title = _("Internal reconciliation")
     data, day = day_query(request, latest_day())
     form = DayForm(data)
     tables: list[Table] = []
     context: dict[str, Any] = {"filters": form}
     if form.is_valid() and day is not None:
-        found = ledger_comparison(day)
+        try:
+            found = ledger_comparison(day)
+        except PayopsError as error:
+            return page(request, "console/ledger_day.html", {**context, "trouble": str(error)}, title=title)
         wanted = form.cleaned_data["merchant"]
         rows = [row for row in found.rows if wanted in ("", row.merchant_no)]
         tables = [_sums_table(found, rows), _differing_table(found.differing)]
@@ -58,7 +63,7 @@ def internal_check(request: HttpRequest) -> HttpResponseBase:
         context["buttons"] = file_buttons(request, "internal_check", day=day)
     context["tables"] = tables
     status = 200 if form.is_valid() and day is not None else 400
-    return page(request, "console/ledger_day.html", context, title=_("Internal reconciliation"), status=status)
+    return page(request, "console/ledger_day.html", context, title=title, status=status)
 
 
 def _sums_table(found: LedgerComparison, rows: list[ComparedRow]) -> Table:

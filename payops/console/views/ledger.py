@@ -185,8 +185,6 @@ def account(request: HttpRequest, account_id: int) -> HttpResponseBase:
     if found is None:
         raise Http404
     form, first, last = _period(request)
-    totals = ledger_totals(found, first, last)
-    pages = keyset(request, ledger_entries(found, first, last), descending=False)
     context = {
         "parent_title": _("Accounts"),
         "parent_url": link("account_list", subject=found.subject.code),
@@ -194,12 +192,27 @@ def account(request: HttpRequest, account_id: int) -> HttpResponseBase:
         "facts": _account_facts(found),
         "filters": form,
         "buttons": [*_account_buttons(request, found, first, last), *_configuring_buttons(request, found)],
-        "summary": _period_summary(found, totals),
-        "ledger": _ledger_table(found, first, totals.opening, pages.rows),
         "tables": [table for table in (slip_table(found), status_table(found)) if table.rows],
-        "pages": pages,
+        **_ledger(request, found, first, last),
     }
     return page(request, "console/account.html", context, title=found.account_no)
+
+
+def _ledger(request: HttpRequest, found: Account, first: dt.date, last: dt.date) -> dict[str, Any]:
+    """The entries of the period with their sums; of a period partly in the archive only that it is."""
+    try:
+        ledger.entries_require(first, last)
+    except PayopsError as away:
+        if away.code != "archive.put_away":
+            raise
+        return {"ledger": Table([], [], title=_("Entries"), empty=str(away))}
+    totals = ledger_totals(found, first, last)
+    pages = keyset(request, ledger_entries(found, first, last), descending=False)
+    return {
+        "summary": _period_summary(found, totals),
+        "ledger": _ledger_table(found, first, totals.opening, pages.rows),
+        "pages": pages,
+    }
 
 
 def _configuring_buttons(request: HttpRequest, found: Account) -> list[Button]:

@@ -20,7 +20,7 @@ from payops.console import cells
 from payops.console.cells import Cell, Column, Table, link
 from payops.console.filters import IntakeFilter, TransactionFilter, day_query, latest_day
 from payops.console.forms import OrdersUploadForm
-from payops.console.lists import Button, figures, list_page, nothing_of
+from payops.console.lists import Button, figures, list_page, missing, nothing_of
 from payops.console.shell import action, page, view
 from payops.console.tables import bill_line_table, case_table, open_item_table
 from payops.console.vouchers import voucher_table, vouchers_of
@@ -133,7 +133,7 @@ def transaction(request: HttpRequest, transaction_id: int) -> HttpResponseBase:
     """Everything known about one transaction, on both sides and in the books."""
     row = Transaction.objects.select_related("merchant", "contract__channel").filter(pk=transaction_id).first()
     if row is None:
-        raise Http404
+        raise missing(Transaction, transaction_id)
     cases = list(Discrepancy.objects.filter(transaction_id=row.pk).select_related("contract", "merchant", "owner"))
     vouchers = vouchers_of([("transaction", row.pk)], min(row.own_date, day_of(row.pk)))
     tables = [
@@ -378,11 +378,11 @@ def find(request: HttpRequest) -> HttpResponseBase:
 
 
 def _has_a_story(wanted: str) -> bool:
-    """Whether an index knows the number as an order's, a channel trade's or a bill line's."""
+    """Whether an index knows the number as an order's, a trade's or a bill line's, or its row is in the archive."""
     try:
         subjects_of(wanted, read=False)
-    except PayopsError:
-        return False
+    except PayopsError as error:
+        return error.code == "archive.put_away"
     return True
 
 

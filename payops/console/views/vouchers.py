@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponseBase
 from django.urls import path
 from django.utils.translation import gettext as _
 
@@ -20,7 +20,7 @@ from payops.console import cells
 from payops.console.cells import Cell, Column, Table, link
 from payops.console.correction_marks import correction_marks
 from payops.console.filters import VoucherFilter, day_query, latest_day
-from payops.console.lists import Button, list_page, nothing_of
+from payops.console.lists import Button, list_page, missing, nothing_of
 from payops.console.shell import page, view
 from payops.console.sources import source_cell, source_cells
 from payops.console.vouchers import account_cell, entries_of
@@ -92,7 +92,7 @@ def voucher(request: HttpRequest, voucher_id: int) -> HttpResponseBase:
     """One voucher: its entries, the document it was made from, the rule that made it."""
     found = Voucher.objects.filter(pk=voucher_id).first()
     if found is None:
-        raise Http404
+        raise missing(Voucher, voucher_id)
     day = day_of(found.pk)
     rule = PostingRule.objects.filter(event=found.event, version=found.rule_version).first()
     facts = [

@@ -11,11 +11,12 @@ from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from payops.channels.models import BillLine
+from payops.core.archive import put_away
 from payops.core.errors import PayopsError
-from payops.core.ids import day_of
+from payops.core.ids import day_of, id_range
 from payops.discrepancies.models import Discrepancy
 from payops.discrepancies.selectors import reference_day
-from payops.orders.models import Transaction
+from payops.orders.models import Transaction, TransactionKey
 from payops.orders.selectors import transaction_by_number
 from payops.reconciliation.models import MatchLink, OpenItem
 
@@ -52,7 +53,8 @@ def subjects_of(wanted: str, *, day: dt.date | None = None, read: bool = True) -
     `wanted` is a transaction number, a record number, a matching key (of a refund: its own number), a merchant order
     number, a channel trade number or a case number, exactly as written. `day` is the channel day to look in for what is
     older than DAYS_BACK days. With `read` the bills of a few days are read through for what no index knows; a day of a
-    million lines takes tenths of a second. Raises PayopsError 'explain.not_found'.
+    million lines takes tenths of a second. Raises PayopsError 'explain.not_found', or 'archive.put_away' where
+    the rows are in the archive.
     """
     found = Subjects()
     first, last = _window(day)
@@ -62,6 +64,8 @@ def subjects_of(wanted: str, *, day: dt.date | None = None, read: bool = True) -
         if found.transactions or found.lines:
             break
     else:
+        if away := _put_away(wanted, day):
+            raise away
         raise PayopsError(
             "explain.not_found",
             _("Nothing from %(first)s to %(last)s has the number “%(number)s”. Name the channel day if it is older.")
@@ -70,6 +74,31 @@ def subjects_of(wanted: str, *, day: dt.date | None = None, read: bool = True) -
         )
     _add_other_halves(found)
     return found
+
+
+def _put_away(wanted: str, day: dt.date | None) -> PayopsError | None:
+    """Whether the row of our own number, of a record number, or those of the day asked for are in the archive."""
+    key = TransactionKey.objects.filter(transaction_no=wanted).first()
+    if key is not None:
+        return put_away(Transaction, key.transaction_id, key.transaction_id + 1)
+    number = _record_number(wanted)
+    if number is not None:
+        return put_away(Transaction, number, number + 1) or put_away(BillLine, number, number + 1)
+    if day is None:
+        return None
+    window = id_range(day, day)
+    return put_away(Transaction, *window) or put_away(BillLine, *window)
+
+
+def _record_number(wanted: str) -> int | None:
+    """The id somebody wrote, None when it is none."""
+    if not (wanted.isascii() and wanted.isdigit() and 15 <= len(wanted) <= 18):
+        return None
+    try:
+        day_of(int(wanted))
+    except PayopsError:
+        return None
+    return int(wanted)
 
 
 def _window(day: dt.date | None) -> tuple[dt.date, dt.date]:
@@ -91,13 +120,9 @@ def _by_our_number(wanted: str, found: Subjects, _first: dt.date, _last: dt.date
 
 
 def _by_record_number(wanted: str, found: Subjects, _first: dt.date, _last: dt.date) -> None:
-    if not (wanted.isascii() and wanted.isdigit() and 15 <= len(wanted) <= 18):
-        return
-    try:
-        day_of(int(wanted))
-    except PayopsError:
-        return
-    _take(found, transactions=_rows([int(wanted)]), lines=_lines([int(wanted)]))
+    number = _record_number(wanted)
+    if number is not None:
+        _take(found, transactions=_rows([number]), lines=_lines([number]))
 
 
 def _by_case_number(wanted: str, found: Subjects, _first: dt.date, _last: dt.date) -> None:

@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.utils.formats import localize
 from django.utils.html import conditional_escape
 from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext as _
 
 from payops.accounts.choices import DayState
 from payops.core.choices import JOB_STATE_COLOURS
@@ -163,6 +164,20 @@ def between(start: dt.datetime | None, end: dt.datetime | None) -> Cell:
     """When something began, and below it when it ended."""
     first = moment(start)
     return Cell(first.text, css="c-date", note=moment(end).text if end else "", raw=first.text)
+
+
+def duration(milliseconds: int) -> Cell:
+    """How long something took or waits, in the unit a person would say it in; a CSV file gets the milliseconds."""
+    seconds = milliseconds // 1000
+    if seconds < 1:
+        words = _("%d ms") % milliseconds
+    elif seconds < 120:
+        words = _("%d s") % seconds
+    elif seconds < 7200:
+        words = _("%d min") % (seconds // 60)
+    else:
+        words = _("%d h") % (seconds // 3600)
+    return Cell(words, css="c-amount", raw=milliseconds)
 
 
 def badge(value: str, label: Any = "", url: str = "", *, tone: str = "") -> Cell:

@@ -5,12 +5,27 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from payops.channels.models import ChannelContract
 from payops.discrepancies.choices import ActionKind
 
+SUGGESTIONS = "console:account_suggest"
 DATE = forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
+
+
+class AccountInput(forms.TextInput):
+    """An account's number, with accounts to choose from while one writes (static/js/console.js)."""
+
+    def render(self, name: str, value: Any, attrs: dict[str, Any] | None = None, renderer: Any = None) -> SafeString:
+        choices = f"{name}-choices"
+        more = {"list": choices, "autocomplete": "off", "data-account": "", "data-suggest": reverse(SUGGESTIONS)}
+        return format_html(
+            '{}<datalist id="{}"></datalist>', super().render(name, value, {**(attrs or {}), **more}, renderer), choices
+        )
 
 
 class OrdersUploadForm(forms.Form):

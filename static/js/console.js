@@ -1,4 +1,5 @@
-// The console's few behaviours: confirm before sending, send once, select all, "/" to search. Everything works without.
+// The console's few behaviours: confirm before sending, send once, select all, "/" to search, accounts to choose from.
+// Everything works without.
 "use strict";
 
 document.addEventListener("submit", (event) => {
@@ -47,6 +48,31 @@ document.addEventListener("keydown", (event) => {
     field.focus();
   }
 });
+
+// Accounts that begin with what is written, for a field inside (or with) the address they are asked from.
+let asking = 0;
+document.addEventListener("input", (event) => {
+  if (!event.target.matches("[data-account]")) return;
+  const source = event.target.closest("[data-suggest]");
+  const text = event.target.value.trim();
+  clearTimeout(asking);
+  if (source && text.length > 1) asking = setTimeout(() => suggestAccounts(source, event.target.list, text), 200);
+});
+
+async function suggestAccounts(source, list, text) {
+  const query = new URLSearchParams({ q: text, currency: source.dataset.currency || "" });
+  const response = await fetch(`${source.dataset.suggest}?${query}`, { credentials: "same-origin" });
+  if (!response.ok) return;
+  const { accounts } = await response.json();
+  const options = accounts.map((account) => {
+    const option = document.createElement("option");
+    option.value = account.number;
+    option.label = account.label;
+    option.textContent = account.label;
+    return option;
+  });
+  list.replaceChildren(...options);
+}
 
 function countSelected() {
   const bar = document.querySelector("[data-bulk]");

@@ -1,4 +1,4 @@
-// Forms with lines of accounts and amounts: rows come and go, totals are shown while one writes, accounts are suggested.
+// Forms with lines of accounts and amounts: rows come and go, totals are shown while one writes.
 // Everything works without: blank rows are there to be filled in, and the service checks the totals.
 "use strict";
 
@@ -22,7 +22,6 @@ class LinesForm {
     this.form = form;
     this.exponent = Number(form.dataset.exponent || 2);
     this.rows = form.querySelector("[data-rows]");
-    this.waiting = 0;
     for (const button of form.querySelectorAll("[data-add-row], [data-remove-row]")) button.hidden = false;
     form.addEventListener("input", (event) => this.changed(event));
     form.addEventListener("change", (event) => this.changed(event));
@@ -38,7 +37,6 @@ class LinesForm {
       this.sides();
       if (event.type === "change") this.proposeAmount();
     }
-    if (event.type === "input" && event.target.matches("[data-account]")) this.suggest(event.target.value);
     this.totals();
   }
 
@@ -123,27 +121,6 @@ class LinesForm {
     difference.textContent = written(left - right, this.exponent);
     difference.classList.toggle("c-neg", left !== right);
     difference.classList.toggle("c-agrees", left === right && left !== 0n);
-  }
-
-  suggest(text) {
-    clearTimeout(this.waiting);
-    if (text.trim().length < 2) return;
-    this.waiting = setTimeout(() => this.fetchAccounts(text.trim()), 200);
-  }
-
-  async fetchAccounts(text) {
-    const query = new URLSearchParams({ q: text, currency: this.rows.dataset.currency });
-    const response = await fetch(`${this.rows.dataset.suggest}?${query}`, { credentials: "same-origin" });
-    if (!response.ok) return;
-    const { accounts } = await response.json();
-    const options = accounts.map((account) => {
-      const option = document.createElement("option");
-      option.value = account.number;
-      option.label = account.label;
-      option.textContent = account.label;
-      return option;
-    });
-    document.getElementById("account-suggestions").replaceChildren(...options);
   }
 }
 

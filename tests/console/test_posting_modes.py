@@ -59,6 +59,26 @@ def test_rules_and_what_waits_in_the_queue_are_shown(books: Books, read: Read) -
     assert "123.45" in page
 
 
+def test_a_queue_nobody_drains_is_told_in_words(books: Books, settings: object, read: Read) -> None:
+    buffered()
+    pay(10**9)
+    assert "is not being drained" not in read("bob", "posting_mode_list")
+    settings.PAYOPS_DRAIN_SECONDS = -1
+    assert "is not being drained" in read("bob", "posting_mode_list")
+
+
+def test_accounts_are_shown_with_the_subject_they_belong_to(books: Books, read: Read) -> None:
+    buffered()
+    page = read("bob", "posting_mode_list")
+    assert "Channel pending clearing" in page
+
+
+def test_the_form_offers_accounts_to_choose_from(books: Books, read: Read) -> None:
+    page = read("alice", "posting_mode_propose")
+    assert f'data-suggest="{address("account_suggest")}"' in page
+    assert '<datalist id="account_no-choices">' in page
+
+
 def test_the_account_page_shows_the_balance_with_what_is_queued(books: Books, read: Read) -> None:
     before = account().balance
     buffered()

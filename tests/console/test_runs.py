@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from payops.console.run_buckets import bucket_table
 from payops.core.models import JobRun
-from payops.reconciliation.models import ReconResult, ReconRun
+from payops.reconciliation.buckets.services import bucket_compare
+from payops.reconciliation.models import ReconResult, ReconRun, RunBucket
+from payops.reconciliation.services import run_reconcile, run_split
 from tests.console.conftest import MON, Books, address, text_of
 
 Read = Callable[..., str]
@@ -65,6 +68,30 @@ def test_a_result_tile_filters_the_rows_below(books: Books, read: Read) -> None:
     others = run.result_rows.exclude(kind=kind).exclude(match_key__in=shown.values("match_key"))
     assert all(row.match_key in text for row in shown[:50])
     assert not any(row.match_key in text for row in others)
+
+
+def test_a_run_compared_in_buckets_shows_each_with_its_rows_and_adds_them_up(books: Books, read: Read) -> None:
+    whole = a_run()
+    assert "Buckets" not in read("carol", "run", whole.pk)
+    run = run_reconcile(contract=whole.contract, day=whole.channel_date, buckets=3)
+    table = bucket_table(run)
+    assert [row[0].text for row in table.rows] == ["1 / 3", "2 / 3", "3 / 3"]
+    assert {row[1].text for row in table.rows} == {"Compared"}
+    assert 0 < table.foot[3].raw == sum(row[3].raw for row in table.rows) <= run.channel_count
+    assert "Each bucket is compared by itself" in read("carol", "run", run.pk)
+
+
+def test_a_bucket_that_was_compared_twice_counts_once_and_says_so(books: Books) -> None:
+    whole = a_run()
+    split = run_split(contract=whole.contract, day=whole.channel_date, buckets=2)
+    first = bucket_compare(split=split, bucket=0)
+    later = {name: getattr(first, name) for name in ("own_count", "own_mark", "own_last", "line_count", "joined")}
+    RunBucket.objects.create(split=split, bucket=0, turn=2, milliseconds=61_000, **later)
+    run = run_reconcile(contract=whole.contract, day=whole.channel_date, split=split)
+    table = bucket_table(run)
+    assert [row[1].text for row in table.rows] == ["Compared again", "Compared"]
+    assert table.rows[0][4].text == "61 s"
+    assert 0 < table.foot[3].raw == sum(row[3].raw for row in table.rows) <= run.channel_count
 
 
 def test_operations_start_a_run_again_as_a_job(books: Books) -> None:

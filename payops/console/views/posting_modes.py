@@ -6,6 +6,7 @@ import datetime as dt
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
@@ -18,24 +19,32 @@ from payops.accounts.buffering import QueueState, queue_states
 from payops.accounts.choices import LINE_EVENTS, Event, PostingMode
 from payops.accounts.hot import hot_accounts
 from payops.accounts.mode_approval import ACTION, mode_propose
-from payops.accounts.models import PostingModeRule
+from payops.accounts.models import Account, PostingModeRule
 from payops.accounts.modes import earliest_day
 from payops.approvals.models import ApprovalRequest, RequestStatus
 from payops.console import cells
 from payops.console.cells import Cell, Column, Table, link
-from payops.console.forms import DATE
+from payops.console.forms import DATE, AccountInput
 from payops.console.lists import Button
 from payops.console.shell import action, page, view
+from payops.console.vouchers import subject_name
 from payops.core.errors import PayopsError
 from payops.core.retelling import retold
 
 RULES_SHOWN = 500
+LATE_INTERVALS = 3
+"""A movement older than so many intervals of draining is told to whoever looks."""
 
 
 class ModeForm(forms.Form):
     """A switch to propose."""
 
-    account_no = forms.CharField(label=gettext_lazy("Account"), max_length=64)
+    account_no = forms.CharField(
+        label=gettext_lazy("Account"),
+        max_length=64,
+        widget=AccountInput,
+        help_text=gettext_lazy("Begin to write its number, or its subject and owner such as “3001.01 WECHAT”."),
+    )
     event = forms.TypedChoiceField(
         label=gettext_lazy("Business code"),
         coerce=int,
@@ -56,15 +65,28 @@ def posting_mode_list(request: HttpRequest) -> HttpResponseBase:
         "buttons": buttons,
         "facts": [
             (_("Movements in the queue"), cells.count(sum(state.depth for state in states))),
-            (_("Oldest movement waits"), cells.text(_lag(states[0].lag) if states else "–")),
+            (_("Oldest movement waits"), cells.text(_lag(states[0].lag).text if states else "–")),
         ],
+        "trouble": _late(states),
         "tables": [_queue_table(states), _rule_table(), _proposal_table(), _hot_table(may_propose=may_propose)],
     }
     return page(request, "console/detail.html", context, title=_("Posting modes"))
 
 
-def _lag(lag: dt.timedelta) -> str:
-    return _("%(seconds)d s") % {"seconds": lag.total_seconds()}
+def _lag(lag: dt.timedelta) -> Cell:
+    return cells.duration(lag // dt.timedelta(milliseconds=1))
+
+
+def _late(states: list[QueueState]) -> str:
+    """A sentence where the queue is not being drained; the oldest movement may wait through a few intervals."""
+    lag = max((state.lag for state in states), default=dt.timedelta(0))
+    if lag <= dt.timedelta(seconds=LATE_INTERVALS * settings.PAYOPS_DRAIN_SECONDS):
+        return ""
+    return _("The queue is not being drained: the timetable and a worker have to run. Entries are complete meanwhile.")
+
+
+def _account(account: Account) -> Cell:
+    return cells.number(account.account_no, link("account", account.pk), note=subject_name(account.subject))
 
 
 def _event(event: int) -> Cell:
@@ -72,6 +94,7 @@ def _event(event: int) -> Cell:
 
 
 def _queue_table(states: list[QueueState]) -> Table:
+    accounts = Account.objects.select_related("subject").in_bulk([state.account_id for state in states])
     return Table(
         [
             Column(_("Account")),
@@ -82,11 +105,11 @@ def _queue_table(states: list[QueueState]) -> Table:
         ],
         [
             [
-                cells.number(state.account_no, link("account", state.account_id)),
+                _account(accounts[state.account_id]),
                 cells.count(state.depth),
                 cells.money(state.delta, state.currency),
                 cells.text(state.currency),
-                Cell(_lag(state.lag), css="c-amount"),
+                _lag(state.lag),
             ]
             for state in states
         ],
@@ -97,7 +120,8 @@ def _queue_table(states: list[QueueState]) -> Table:
 
 def _rule_table() -> Table:
     today = ledger.open_day()
-    rules = PostingModeRule.objects.select_related("account").order_by("-effective_day", "account__account_no", "event")
+    rules = PostingModeRule.objects.select_related("account__subject")
+    rules = rules.order_by("-effective_day", "account__account_no", "event")
     return Table(
         [
             Column(_("Account")),
@@ -110,7 +134,7 @@ def _rule_table() -> Table:
         ],
         [
             [
-                cells.number(rule.account.account_no, link("account", rule.account_id)),
+                _account(rule.account),
                 _event(rule.event),
                 cells.text(rule.get_mode_display()),
                 _rule_state(rule, today),
@@ -153,11 +177,13 @@ def _proposal_table() -> Table:
 
 def _hot_table(*, may_propose: bool) -> Table:
     rows = []
-    for hot in hot_accounts():
+    found = hot_accounts()
+    accounts = Account.objects.select_related("subject").in_bulk([hot.account_id for hot in found])
+    for hot in found:
         url = link("posting_mode_propose", account_no=hot.account_no, event=hot.event, mode=PostingMode.BUFFERED.value)
         rows.append(
             [
-                cells.number(hot.account_no, link("account", hot.account_id)),
+                _account(accounts[hot.account_id]),
                 _event(hot.event),
                 cells.count(hot.per_minute),
                 cells.text(_("Propose buffering"), url) if may_propose else cells.text(""),

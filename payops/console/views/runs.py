@@ -17,6 +17,7 @@ from payops.console import cells
 from payops.console.cells import Cell, Column, Table, link
 from payops.console.filters import OpenItemFilter, ResultFilter, RunFilter
 from payops.console.lists import Button, keyset, list_page, without
+from payops.console.run_buckets import bucket_table
 from payops.console.shell import action, page, view
 from payops.console.tables import kind_label
 from payops.console.views.matching import suggestion_cells
@@ -109,6 +110,7 @@ def run(request: HttpRequest, run_id: int) -> HttpResponseBase:
         "totals_table": _totals_table(found),
         "equation_table": equation_table(found),
         "voucher_table": _voucher_table(found),
+        "bucket_table": bucket_table(found),
         "runs_table": _other_runs(found),
         "filters": filters.form,
         "results": _result_table(pages.rows, found.contract.currency),

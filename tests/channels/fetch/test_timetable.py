@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from django.core.management import call_command
 
 from payops.channels.bills.services import bill_load
+from payops.channels.fetch.folder import FolderAdapter
 from payops.channels.fetch.late import check_bills_late
 from payops.channels.fetch.models import FetchAttempt, FileSource
 from payops.channels.fetch.services import fetch_run
@@ -17,7 +19,9 @@ from payops.channels.models import ChannelContract
 from payops.channels.schedules import DayStatus, SourceDay, current_sources, fetch_tick, late_days, source_days
 from payops.core.jobs import run_now
 from payops.core.models import JobRun
+from tests.channels.bills.conftest import contract
 from tests.channels.fetch.conftest import DAY, approved, at, bill, unsaved
+from tests.dayend.days import output_of
 
 
 def state(clock: str) -> SourceDay:
@@ -139,3 +143,41 @@ def test_the_command_says_that_a_channel_has_no_source(
         call_command("fetch_bills", channel="WECHAT", date=DAY)
     assert ended.value.code == 1
     assert "no file source" in capsys.readouterr().err
+
+
+def test_a_source_whose_try_breaks_off_keeps_no_other_from_being_tried(
+    folder: FileSource, alice: Any, bob: Any, inbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (inbox.parent / "alpha").mkdir()
+    broken = approved(alice, bob, unsaved(contract("ALPHA", "wechat_trade", "1699999902"), address="alpha"))
+    (inbox / "wx_20261118.csv").write_bytes(bill())
+
+    def breaks_off(adapter: FolderAdapter) -> list[str]:
+        if adapter.folder.name == "alpha":
+            raise ValueError(adapter.folder)
+        return ["wx_20261118.csv"]
+
+    monkeypatch.setattr(FolderAdapter, "_names", breaks_off)
+    code, out, err = output_of("fetch_bills", "--date", DAY.isoformat())
+    assert (code, out.strip()) == (1, "WECHAT bill 2026-11-18: taken")
+    assert err.startswith("ALPHA bill 2026-11-18: ")
+    code, out, _err = output_of("fetch_bills", "--date", DAY.isoformat(), "--json")
+    told = json.loads(out)
+    assert (code, [each["channel"] for each in told["attempts"]]) == (1, ["WECHAT"])
+    (failed,) = told["failed"]
+    assert (failed["channel"], failed["source"], failed["date"]) == ("ALPHA", broken.name, "2026-11-18")
+    assert failed["error"]["code"] == "jobs.defect"
+
+
+def test_a_source_that_is_unreachable_keeps_no_other_from_being_tried(
+    folder: FileSource, alice: Any, bob: Any, inbox: Path
+) -> None:
+    (inbox.parent / "alpha").mkdir()
+    approved(alice, bob, unsaved(contract("ALPHA", "wechat_trade", "1699999902"), address="alpha"))
+    (inbox.parent / "alpha").rmdir()
+    (inbox / "wx_20261118.csv").write_bytes(bill())
+    code, out, err = output_of("fetch_bills", "--date", DAY.isoformat())
+    assert (code, err) == (1, "")
+    first, second = out.splitlines()
+    assert first.startswith("ALPHA bill 2026-11-18: unreachable")
+    assert second == "WECHAT bill 2026-11-18: taken"

@@ -154,4 +154,4 @@ def test_a_channel_nobody_knows_is_refused_before_anything_is_fetched(db: None) 
 
 
 def test_without_a_source_nothing_is_due(db: None) -> None:
-    assert output_of("fetch_bills", "--json") == (0, '{"attempts": []}\n', "")
+    assert output_of("fetch_bills", "--json") == (0, '{"attempts": [], "failed": []}\n', "")

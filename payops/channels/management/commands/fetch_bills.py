@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import sys
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
@@ -18,6 +19,22 @@ from payops.core.errors import PayopsError
 from payops.core.jobs import enqueue_and_run, raise_if_failed
 
 NOT_YET = {FetchOutcome.NOTHING, FetchOutcome.CREATING, FetchOutcome.NO_BILL}
+
+
+@dataclass(slots=True)
+class Tried:
+    """What all sources came to: attempts, and the tries that left none because they broke off."""
+
+    attempts: list[FetchAttempt] = field(default_factory=list)
+    failed: list[tuple[FileSource, dt.date, PayopsError]] = field(default_factory=list)
+
+    @property
+    def exit_code(self) -> int:
+        """1 when anything failed, 2 when something is not there yet, else 0."""
+        outcomes = {FetchOutcome(each.outcome) for each in self.attempts}
+        if self.failed or outcomes - NOT_YET - set(WITH_FILE):
+            return 1
+        return 2 if outcomes & NOT_YET else 0
 
 
 class Command(BaseCommand):
@@ -34,25 +51,23 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Messages go to standard error, the result to standard output."""
         try:
-            attempts = self._fetched(options["channel"], options["date"])
+            wanted = self._wanted(options["channel"], options["date"])
         except PayopsError as error:
             self.stderr.write(str(error))
             if options["json"]:
                 self.stdout.write(json.dumps({"error": error.as_dict()}, ensure_ascii=False))
             sys.exit(1)
-        if options["json"]:
-            self.stdout.write(json.dumps({"attempts": [as_json(each) for each in attempts]}, ensure_ascii=False))
-        else:
-            for each in attempts:
-                what = f"{each.contract.code} {each.source.name} {each.channel_date}"
-                self.stdout.write(f"{what}: {each.outcome} {each.message}".rstrip())
-            if not attempts:
-                self.stdout.write("nothing is due")
-        outcomes = {FetchOutcome(each.outcome) for each in attempts}
-        if code := 1 if outcomes - NOT_YET - set(WITH_FILE) else 2 if outcomes & NOT_YET else 0:
-            sys.exit(code)
+        tried = Tried()
+        for source, day in wanted:
+            try:
+                tried.attempts += self._attempts(source, day)
+            except PayopsError as error:
+                tried.failed.append((source, day, error))
+        self._tell(tried, as_machine=options["json"])
+        if tried.exit_code:
+            sys.exit(tried.exit_code)
 
-    def _fetched(self, code: str | None, day: dt.date | None) -> list[FetchAttempt]:
+    def _wanted(self, code: str | None, day: dt.date | None) -> list[tuple[FileSource, dt.date]]:
         sources = current_sources()
         if code:
             contract = contract_by_code(code)
@@ -64,16 +79,30 @@ class Command(BaseCommand):
                     {"code": code},
                 )
         if day:
-            wanted: list[tuple[FileSource, dt.date]] = [(source, day) for source in sources]
-        else:
-            wanted = [(each.source, each.day) for each in reversed(source_days(sources)) if each.is_due]
-        found: list[FetchAttempt] = []
-        for source, wanted_day in wanted:
-            params = {"source_id": source.pk, "day": wanted_day.isoformat(), "username": "command"}
-            job = raise_if_failed(enqueue_and_run(FETCH_JOB, params, business_date=wanted_day, created_by="command"))
-            ids = [each["attempt"] for each in job.result["attempts"]]
-            found += FetchAttempt.objects.filter(pk__in=ids).select_related("contract", "source").order_by("pk")
-        return found
+            return [(source, day) for source in sources]
+        return [(each.source, each.day) for each in reversed(source_days(sources)) if each.is_due]
+
+    def _attempts(self, source: FileSource, day: dt.date) -> list[FetchAttempt]:
+        params = {"source_id": source.pk, "day": day.isoformat(), "username": "command"}
+        job = raise_if_failed(enqueue_and_run(FETCH_JOB, params, business_date=day, created_by="command"))
+        ids = [each["attempt"] for each in job.result["attempts"]]
+        return list(FetchAttempt.objects.filter(pk__in=ids).select_related("contract", "source").order_by("pk"))
+
+    def _tell(self, tried: Tried, *, as_machine: bool) -> None:
+        for source, day, error in tried.failed:
+            self.stderr.write(f"{source.contract.code} {source.name} {day}: {error}")
+        if as_machine:
+            told = {
+                "attempts": [as_json(each) for each in tried.attempts],
+                "failed": [failed_as_json(*each) for each in tried.failed],
+            }
+            self.stdout.write(json.dumps(told, ensure_ascii=False))
+            return
+        for each in tried.attempts:
+            what = f"{each.contract.code} {each.source.name} {each.channel_date}"
+            self.stdout.write(f"{what}: {each.outcome} {each.message}".rstrip())
+        if not tried.attempts and not tried.failed:
+            self.stdout.write("nothing is due")
 
 
 def as_json(attempt: FetchAttempt) -> dict[str, Any]:
@@ -88,4 +117,14 @@ def as_json(attempt: FetchAttempt) -> dict[str, Any]:
         "bill_file": attempt.bill_file_id,
         "started_at": attempt.started_at.isoformat(),
         "finished_at": attempt.finished_at.isoformat(),
+    }
+
+
+def failed_as_json(source: FileSource, day: dt.date, error: PayopsError) -> dict[str, Any]:
+    """A try that broke off, for machines."""
+    return {
+        "channel": source.contract.code,
+        "source": source.name,
+        "date": day.isoformat(),
+        "error": error.as_dict(),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import django_filters
@@ -63,9 +64,28 @@ def choice_filter(field_name: str, label: Any, choices: Any, **options: Any) -> 
     )
 
 
-def contract_filter(field_name: str = "contract") -> django_filters.ModelChoiceFilter:
+class _RowChoices(django_filters.fields.ModelChoiceIterator):
+    """Options read by one query; Django reads them by a cursor of the server, three round trips for a dozen rows."""
+
+    def __iter__(self) -> Iterator[Any]:
+        if self.field.empty_label is not None:
+            yield "", self.field.empty_label
+        yield from map(self.choice, self.queryset)
+
+
+class _RowField(django_filters.fields.ModelChoiceField):
+    iterator = _RowChoices
+
+
+class RowFilter(django_filters.ModelChoiceFilter):
+    """One of the few rows of a table of set-up."""
+
+    field_class = _RowField
+
+
+def contract_filter(field_name: str = "contract") -> RowFilter:
     """A channel contract."""
-    return django_filters.ModelChoiceFilter(
+    return RowFilter(
         field_name=field_name,
         label=_("Channel"),
         queryset=ChannelContract.objects.order_by("code"),
@@ -85,10 +105,14 @@ def latest_day() -> dt.date:
     return day or AccountingDay.objects.values_list("day", flat=True).first() or dt.date.today()  # noqa: DTZ011
 
 
-def day_query(request: HttpRequest, default: dt.date) -> tuple[QueryDict, dt.date | None]:
-    """The query with its day filled in, and that day; None when it is no day ids can carry."""
+def day_query(request: HttpRequest, default: Callable[[], dt.date]) -> tuple[QueryDict, dt.date | None]:
+    """The query with its day filled in, and that day; None when it is no day ids can carry.
+
+    `default` is only asked where the query names no day.
+    """
     data = request.GET.copy()
-    data.setdefault("day", default.isoformat())
+    if "day" not in data:
+        data["day"] = default().isoformat()
     try:
         day = parse_date(data["day"])
         if day is not None:
@@ -342,7 +366,7 @@ class PayoutFilter(django_filters.FilterSet):
 class AccountFilter(django_filters.FilterSet):
     """Ledger accounts."""
 
-    subject = django_filters.ModelChoiceFilter(
+    subject = RowFilter(
         label=_("Subject"), queryset=Subject.objects.filter(is_leaf=True), to_field_name="code", empty_label=_("All")
     )
     owner_kind = choice_filter("owner_kind", _("Owner"), OwnerKind.choices)
@@ -354,7 +378,7 @@ class BankLineFilter(django_filters.FilterSet):
     """Bank lines."""
 
     date = date_filter("value_date", _("Value date"))
-    account = django_filters.ModelChoiceFilter(
+    account = RowFilter(
         field_name="bank_account",
         label=_("Bank account"),
         queryset=BankAccount.objects.order_by("code"),

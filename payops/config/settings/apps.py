@@ -7,6 +7,7 @@ from payops.config.settings.environment import BASE_DIR, DEBUG
 __all__ = [
     "ASGI_APPLICATION",
     "DEFAULT_AUTO_FIELD",
+    "FORM_RENDERER",
     "INSTALLED_APPS",
     "MIDDLEWARE",
     "ROOT_URLCONF",
@@ -89,6 +90,7 @@ ROOT_URLCONF = "payops.config.urls"
 WSGI_APPLICATION = "payops.config.wsgi.application"
 ASGI_APPLICATION = "payops.config.asgi.application"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+FORM_RENDERER = "payops.core.form_fields.QuickRenderer"
 
 TEMPLATES = [
     {

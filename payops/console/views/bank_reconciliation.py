@@ -18,7 +18,7 @@ from payops.channels.choices import BankAccountKind
 from payops.channels.models import BankAccount
 from payops.console import cells
 from payops.console.cells import Cell, Column, Table, link
-from payops.console.filters import date_filter, latest_day
+from payops.console.filters import RowFilter, date_filter, latest_day
 from payops.console.forms import DATE
 from payops.console.lists import Button, keyset, list_page, without
 from payops.console.report_parts import file_buttons
@@ -40,7 +40,7 @@ class BankReconciliationFilter(django_filters.FilterSet):
     """Statements of an account or day; those in force unless asked for all."""
 
     date = date_filter("day", gettext_lazy("Day"))
-    account = django_filters.ModelChoiceFilter(
+    account = RowFilter(
         field_name="bank_account",
         label=gettext_lazy("Bank account"),
         queryset=BankAccount.objects.filter(kind=BankAccountKind.RESERVE).order_by("code"),

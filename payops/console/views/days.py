@@ -82,7 +82,7 @@ class TrialBalanceForm(forms.Form):
 @view("ledger.view")
 def trial_balance_page(request: HttpRequest) -> HttpResponseBase:
     """Opening, turnover and closing by subject; every figure leads to the accounts it is the sum of."""
-    data, day = day_query(request, latest_day())
+    data, day = day_query(request, latest_day)
     form = TrialBalanceForm(data)
     tables: list[Table] = []
     badges: list[Cell] = []
@@ -367,7 +367,7 @@ class DayOnlyForm(forms.Form):
 @view("ledger.view")
 def money_guard(request: HttpRequest) -> HttpResponseBase:
     """Whether customers' money is touched: own money in the reserve, term by term."""
-    data, day = day_query(request, latest_day())
+    data, day = day_query(request, latest_day)
     form = DayOnlyForm(data)
     tables, badges = [], []
     if form.is_valid() and day is not None:

@@ -43,7 +43,7 @@ class DayForm(forms.Form):
 def internal_check(request: HttpRequest) -> HttpResponseBase:
     """Counts and amounts on both sides, and the rows that do not agree."""
     title = _("Internal reconciliation")
-    data, day = day_query(request, latest_day())
+    data, day = day_query(request, latest_day)
     form = DayForm(data)
     tables: list[Table] = []
     context: dict[str, Any] = {"filters": form}

@@ -65,7 +65,7 @@ class DayAccountFilter(AccountFilter, DayFilterSet):
 @view("ledger.view")
 def account_list(request: HttpRequest) -> HttpResponseBase:
     """Accounts with their figures of a day; under one subject also the sum, which the trial balance shows."""
-    data, day = day_query(request, latest_day())
+    data, day = day_query(request, latest_day)
     accounts = Account.objects.select_related("subject")
     filters = DayAccountFilter(data, queryset=accounts if day else accounts.none(), request=request)
     found: dict[int, DayFigures] = {}

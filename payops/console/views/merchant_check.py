@@ -22,7 +22,7 @@ from payops.statements.merchant_check import AGREES, DIFFERS, WAITING, MerchantC
 @view("settlement.view")
 def merchant_check_day(request: HttpRequest) -> HttpResponseBase:
     """One row per settlement sheet; what differs is listed below it, what waits says for what."""
-    data, day = day_query(request, last_closed_day() or latest_day())
+    data, day = day_query(request, lambda: last_closed_day() or latest_day())
     form = DayForm(data)
     context: dict[str, Any] = {"filters": form, "tables": []}
     if form.is_valid() and day is not None:

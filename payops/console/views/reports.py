@@ -47,7 +47,7 @@ def leaf_codes() -> set[str]:
 @view("ledger.view")
 def daily_sheet(request: HttpRequest) -> HttpResponseBase:
     """The subject daily sheet (日计表): balances of a day with the number of entries on each side."""
-    data, day = day_query(request, latest_day())
+    data, day = day_query(request, latest_day)
     form = DayLevelForm(data)
     tables: list[Table] = []
     buttons = []

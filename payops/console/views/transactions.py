@@ -92,7 +92,7 @@ def transaction_row(row: Transaction) -> list[Cell]:
 @view("transactions.view")
 def transaction_list(request: HttpRequest) -> HttpResponseBase:
     """Transactions of one accounting date."""
-    data, day = day_query(request, _default_day() if "day" not in request.GET else latest_day())
+    data, day = day_query(request, _default_day)
     rows = transactions_of(day) if day else Transaction.objects.none()
     filters = TransactionFilter(data, queryset=rows, request=request)
     summary = figures(request, _("Transactions"), filters.qs, _sums) if filters.form.is_valid() and day else []

@@ -32,7 +32,7 @@ ONE_DAY = dt.timedelta(days=1)
 @view("ledger.view")
 def voucher_list(request: HttpRequest) -> HttpResponseBase:
     """Vouchers of one accounting day, with what each moved and what it was made from."""
-    data, day = day_query(request, latest_day())
+    data, day = day_query(request, latest_day)
     rows: QuerySet[Voucher] = Voucher.objects.for_days(day) if day else Voucher.objects.none()
     lines: dict[int, list[Entry]] = {}
     sources: dict[tuple[str, int], Cell] = {}

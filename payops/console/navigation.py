@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from django.http import HttpRequest
-from django.urls import reverse
+from django.template.loader import render_to_string
+from django.urls import get_script_prefix, reverse
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 from payops.approvals.selectors import pending_for
@@ -129,25 +133,49 @@ NAVIGATION: tuple[Group, ...] = (
 )
 
 
+ITEMS = {item.url_name: item for group in NAVIGATION for item in group.items}
+
+
 def navigation_for(request: HttpRequest) -> list[dict[str, Any]]:
-    """The groups and items this user may open, with the current page marked."""
-    current = getattr(request.resolver_match, "url_name", "") or ""
+    """The groups and the lines of the items this user may open, with the current page marked.
+
+    Which lines and which badges is asked anew for every page; only what a line looks like is kept.
+    """
+    current = current_items(getattr(request.resolver_match, "url_name", "") or "")
+    language, prefix, may = get_language() or "", get_script_prefix(), request.user.may
     groups = []
     for group in NAVIGATION:
-        items = [
-            {
-                "title": item.title,
-                "url": reverse(f"console:{item.url_name}"),
-                "icon": item.icon,
-                "active": is_current(item, current),
-                "badge": _badge(item, request),
-            }
+        lines = [
+            _badged_line(item, item.url_name in current, request)
+            if item.badge
+            else _kept_line(item.url_name, item.url_name in current, language, prefix)
             for item in group.items
-            if request.user.may(item.permission)
+            if may(item.permission)
         ]
-        if items:
-            groups.append({"title": group.title, "items": items})
+        if lines:
+            groups.append({"title": group.title, "lines": mark_safe("".join(lines))})  # noqa: S308 - from a template
     return groups
+
+
+@lru_cache(maxsize=512)
+def _kept_line(url_name: str, active: bool, language: str, prefix: str) -> SafeString:
+    """A line of the sidebar in the active language, the same for everybody who may see it."""
+    return _line(ITEMS[url_name], active)
+
+
+def _badged_line(item: Item, active: bool, request: HttpRequest) -> SafeString:
+    return _line(item, active, _badge(item, request))
+
+
+def _line(item: Item, active: bool, badge: int | None = None) -> SafeString:
+    context = {"item": item, "url": reverse(f"console:{item.url_name}"), "active": active, "badge": badge}
+    return render_to_string("console/_navigation_item.html", context)
+
+
+@lru_cache(maxsize=1024)
+def current_items(url_name: str) -> frozenset[str]:
+    """URL names of the items that are marked on a page."""
+    return frozenset(item.url_name for item in ITEMS.values() if is_current(item, url_name))
 
 
 def is_current(item: Item, url_name: str) -> bool:

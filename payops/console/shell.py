@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
+from functools import lru_cache, wraps
 from typing import Any
 
 from django.conf import settings
@@ -11,8 +11,10 @@ from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
-from django.templatetags.static import static
+from django.template.loader import render_to_string
+from django.urls import get_script_prefix
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.safestring import SafeString
 from django.views.decorators.http import require_http_methods, require_safe
 from unfold.sites import UnfoldAdminSite
 
@@ -27,16 +29,20 @@ site = UnfoldAdminSite(name="console_shell")
 """Only for the shell's colours and settings: payops has no admin site, its pages are views of its own."""
 
 
+@lru_cache(maxsize=8)
+def _head(prefix: str) -> SafeString:
+    """Styles, scripts and colours, the same on every page; made once for each prefix the site is served under."""
+    context = {"border_radius": settings.UNFOLD["BORDER_RADIUS"], "colors": site._get_colors("COLORS", None)}
+    return render_to_string("console/_head.html", context)
+
+
 def shell_context(request: HttpRequest) -> dict[str, Any]:
-    """Colours, name and navigation for the frame around a page."""
+    """Head, name and navigation for the frame around a page."""
     return {
-        "site_title": settings.UNFOLD["SITE_TITLE"],
         "site_header": settings.UNFOLD["SITE_HEADER"],
         "site_subheader": settings.UNFOLD["SITE_SUBHEADER"],
         "site_symbol": settings.UNFOLD["SITE_SYMBOL"],
-        "border_radius": settings.UNFOLD["BORDER_RADIUS"],
-        "colors": site._get_colors("COLORS", request),
-        "site_favicons": [{"rel": "icon", "href": static("img/payops.svg"), "type": "image/svg+xml"}],
+        "head": _head(get_script_prefix()),
         "navigation": navigation_for(request),
         "redirect_to": request.get_full_path(),
     }

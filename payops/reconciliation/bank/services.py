@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from django.db import transaction
-from django.db.models import Max, QuerySet
+from django.db.models import Exists, F, Max, OuterRef, Q, QuerySet, Subquery
 from django.utils.translation import gettext as _
 
 from payops.accounts import selectors as ledger
@@ -63,8 +63,9 @@ def bank_reconcile_all(*, day: dt.date, by: str = "system") -> list[BankReconcil
 def bank_reconcile(*, account: BankAccount, day: dt.date, by: str = "system") -> list[BankReconciliation]:
     """Make the balance adjustment statement of a reserve account at the end of `day`; the last returned is it.
 
-    Earlier statements that a late line, entry or bank statement has overtaken are made anew first; where nothing
-    changed, the one there is is returned. Raises PayopsError 'bank.not_a_reserve_account'.
+    Earlier statements that a late line, entry or bank statement has overtaken are made anew first, and those of earlier
+    days the bank has a statement for are made where there are none; where nothing changed, the one there is is
+    returned. Raises PayopsError 'bank.not_a_reserve_account'.
     """
     journal = _journal(account)
     if journal is None:
@@ -74,19 +75,20 @@ def bank_reconcile(*, account: BankAccount, day: dt.date, by: str = "system") ->
             {"account": account.code},
         )
     xact_locks(LOCK, {account.pk})
-    base, days = None, [day]
+    base, days = None, {day, *_days_without(account, day)}
+    overdue = min([*days, *_days_overtaken(account, day)])
     began, _opening = first_balance(account)
     earlier = BankReconciliation.objects.filter(bank_account=account, is_current=True, day__lt=day).order_by("-day")
     for former in earlier.iterator(chunk_size=20):
         if began is None or former.day < began:
             # What the bank held when its side began is known only now: both sides are read from their beginning.
             break
-        if _is_fresh(former, journal):
+        if former.day < overdue and _is_fresh(former, journal):
             base = former
             break
-        days.append(former.day)
+        days.add(former.day)
     made = []
-    for each in reversed(days):
+    for each in sorted(days):
         base = _statement(account, journal, each, base, by)
         made.append(base)
     return made
@@ -102,15 +104,35 @@ def _journal(account: BankAccount) -> Account | None:
     )
 
 
+def _days_without(account: BankAccount, day: dt.date) -> list[dt.date]:
+    """Days before `day`, since statements are made, that the bank has one for and we have not, movements or none."""
+    made = BankReconciliation.objects.filter(bank_account=account, is_current=True).order_by("day")
+    first = made.values_list("day", flat=True).first()
+    if first is None:
+        return []
+    stated = BankStatement.objects.filter(bank_account=account, statement_date__gt=first, statement_date__lt=day)
+    without = ~Exists(made.filter(day=OuterRef("statement_date")))
+    return list(stated.filter(without).order_by().values_list("statement_date", flat=True).distinct())
+
+
+def _days_overtaken(account: BankAccount, day: dt.date) -> list[dt.date]:
+    """Days before `day` for which the bank has said another balance since, be it without a new line.
+
+    Lines and entries tell the days after theirs, too; a balance tells its own day alone, so that a later statement
+    which is still right says nothing of it.
+    """
+    stated = BankStatement.objects.filter(bank_account=account, statement_date=OuterRef("day"))
+    closing = stated.order_by(F("sequence").desc(nulls_last=True), "-id").values("closing")[:1]
+    made = BankReconciliation.objects.filter(bank_account=account, is_current=True, day__lt=day)
+    heard = Q(source=BalanceSource.STATEMENT, bank_balance=F("closing"))
+    overtaken = made.annotate(closing=Subquery(closing)).filter(closing__isnull=False).exclude(heard)
+    return list(overtaken.values_list("day", flat=True))
+
+
 def _is_fresh(former: BankReconciliation, journal: Account) -> bool:
-    """Whether nothing of its days came after it was made."""
+    """Whether no line or entry of its days came after it was made."""
     late = lines_of(former.bank_account).filter(bank_day__lte=former.day, pk__gt=former.last_line)
-    stated = BankStatement.objects.filter(bank_account=former.bank_account_id, statement_date=former.day)
-    return not (
-        late.exists()
-        or (former.source != BalanceSource.STATEMENT and stated.exists())
-        or former.journal_balance != ledger.balance_at_end_of(journal, former.day)
-    )
+    return not late.exists() and former.journal_balance == ledger.balance_at_end_of(journal, former.day)
 
 
 def _statement(

@@ -190,6 +190,44 @@ def test_a_line_that_comes_late_makes_the_days_since_anew(world: World) -> None:
     assert BankReconciliation.objects.filter(day=MONDAY, number=1, is_current=False).exists()
 
 
+def test_a_day_without_movements_has_its_statement_made_on_the_way_to_a_later_day(world: World) -> None:
+    """The bank says what it held on Tuesday although nothing moved; nobody compared that day yet."""
+    bank_line(2_500)
+    reconcile()
+    stated(2_500, TUESDAY, opening=2_500)
+
+    made = bank_reconcile(account=reserve(), day=WEDNESDAY)
+
+    assert [(each.day, each.source, each.difference) for each in made] == [
+        (TUESDAY, "statement", 0), (WEDNESDAY, "computed", 0),
+    ]  # fmt: skip
+    assert open_items(made[0]) == [("bank_received", 2_500, MONDAY)]
+
+
+def test_the_banks_word_for_a_day_without_new_lines_is_heard_though_a_later_day_is_made(world: World) -> None:
+    reconcile()
+    to_next_day()
+    stated(700, TUESDAY, opening=700)
+    reconcile(TUESDAY)
+    to_next_day(TUESDAY)
+
+    stated(700, MONDAY, opening=700)
+    findings = bank_reconciled(WEDNESDAY)
+
+    monday = BankReconciliation.objects.get(day=MONDAY, is_current=True)
+    assert (monday.number, monday.source, monday.difference) == (2, "statement", 700)
+    assert [finding.context["day"] for finding in findings] == ["2026-11-16", "2026-11-17", "2026-11-18"]
+
+
+def test_a_second_statement_of_a_day_with_another_balance_makes_it_anew(world: World) -> None:
+    stated(0)
+    reconcile()
+    to_next_day()
+    stated(300, opening=300)
+    made = bank_reconcile(account=reserve(), day=TUESDAY)
+    assert [(each.day, each.number, each.bank_balance) for each in made] == [(MONDAY, 2, 300), (TUESDAY, 1, 300)]
+
+
 def test_a_line_valued_after_its_statement_counts_on_the_day_of_the_statement(world: World) -> None:
     """The closing balance of Monday holds it, so Monday has it open and no day differs."""
     bank_line(9_000, value_date=TUESDAY, statement=stated(9_000))

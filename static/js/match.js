@@ -24,6 +24,7 @@ class MatchSums {
       this.shown.querySelector(`[data-sum="${name}"]`).textContent = this.written(value);
     }
     this.shown.classList.toggle("c-error", own !== channel);
+    this.shown.classList.toggle("c-agrees", own === channel);
   }
 
   written(minor) {

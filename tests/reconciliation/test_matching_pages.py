@@ -13,10 +13,13 @@ import pytest
 from django.test import Client
 
 from payops.approvals.models import ApprovalRequest
+from payops.channels.models import BillLine
 from payops.console.cells import link
 from payops.discrepancies.models import Discrepancy
+from payops.orders.models import Transaction
 from payops.reconciliation.exports import exports
 from payops.reconciliation.matching.apart import offsets_of
+from payops.reconciliation.matching.hand import hand_match_propose
 from payops.reconciliation.models import MatchEnd, MatchGroup, MatchRule, OpenItem, ReconRun, RunVoucher
 from payops.reconciliation.services import run_reconcile
 from tests.reconciliation.builders import MON, TUE, Town, line, live, pay, reverse
@@ -174,6 +177,40 @@ def test_approving_clears_both_and_shows_the_group(cut_off: Town, finance: Clien
     for shown in ("R-100001", "R-10000", "Shortage cleared by its other half", "Surplus cleared by its other half"):
         assert shown in page
     assert live() == [("R-777777", "definite", -10_000)]
+
+
+def test_whoever_decides_sees_both_rows_with_their_numbers_and_ways_to_them(
+    cut_off: Town, finance: Client, alice: Any
+) -> None:
+    ours, theirs = item("R-100001"), item("R-10000")
+    request = hand_match_propose(item_ids=[ours.pk, theirs.pk], reason="cut off", maker=alice)
+    page = text_of(finance.get(link("approval", request.pk)))
+    for url in (link("transaction", ours.transaction_id), link("bill_line", theirs.bill_line_id)):
+        assert url in page
+    line = BillLine.objects.get(pk=theirs.bill_line_id)
+    assert line.trade_no in page
+    assert link("open_item_match", ours.pk) not in page
+    decide(finance, request, "approve")
+    group = MatchGroup.objects.get()
+    page = text_of(finance.get(link("approval", request.pk)))
+    assert link("match_group", group.pk) in page
+    assert "What was proposed" in page
+
+
+def test_the_payer_of_ours_is_shown_without_its_head(cut_off: Town, finance: Client, alice: Any) -> None:
+    ours, theirs = item("R-100001"), item("R-10000")
+    Transaction.objects.filter(pk=ours.transaction_id).update(payer="oWHOLE-NUMBER-OF-THE-PAYER-5678")
+    request = hand_match_propose(item_ids=[ours.pk, theirs.pk], reason="cut off", maker=alice)
+    page = text_of(finance.get(link("approval", request.pk)))
+    assert "5678" in page
+    assert "oWHOLE" not in page
+
+
+def test_what_is_suggested_says_why_on_the_form_and_stands_beside_the_item(cut_off: Town, ops: Client) -> None:
+    ours, theirs = item("R-100001"), item("R-10000")
+    page = text_of(ops.get(link("open_item_match", ours.pk)))
+    assert "Number cut off" in page
+    assert link("bill_line", theirs.bill_line_id) in page
 
 
 def test_approving_twice_says_who_was_first(cut_off: Town, finance: Client, alice: Any) -> None:

@@ -12,7 +12,14 @@ from payops.core.errors import PayopsError
 from payops.identity.models import User
 from payops.reconciliation.choices import GroupBy
 from payops.reconciliation.matching.rules import match_rule_propose, rule_of
-from payops.reconciliation.matching.suggest import SHOWN_FROM, Reason, number_reason, suggest, suggestions_of
+from payops.reconciliation.matching.suggest import (
+    SHOWN_FROM,
+    Reason,
+    number_reason,
+    payer_as_billed,
+    suggest,
+    suggestions_of,
+)
 from payops.reconciliation.models import MatchGroup, MatchRule, OpenItem
 from tests.reconciliation.builders import MON, Town, line, live, pay
 from tests.reconciliation.test_matching import part, rule
@@ -38,6 +45,19 @@ def item(key: str) -> OpenItem:
 def test_how_two_numbers_resemble_each_other(one: str, two: str, reason: Reason | None) -> None:
     assert number_reason(one, two) == reason
     assert number_reason(two, one) == reason
+
+
+@pytest.mark.parametrize(
+    ("ours", "billed"),
+    [
+        ("oPAYOPS0000000000003408", "****3408"),
+        ("622155*********0597", "622155*********0597"),
+        ("1234", "****"),
+        ("", ""),
+    ],
+)
+def test_our_payer_is_compared_as_bills_keep_theirs(ours: str, billed: str) -> None:
+    assert payer_as_billed(ours) == billed
 
 
 def test_a_number_cut_off_in_the_same_minute_scores_high(town: Town) -> None:

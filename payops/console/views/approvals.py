@@ -22,11 +22,12 @@ from payops.console.cells import Cell, Column, Table, link
 from payops.console.filters import ApprovalFilter
 from payops.console.forms import NoteForm
 from payops.console.lists import list_page
+from payops.console.match_rows import match_row_table, rows_of_request
 from payops.console.shell import action, page, view
 from payops.console.vouchers import voucher_table, vouchers_by_id
 from payops.core.retelling import retold
 from payops.discrepancies.models import CaseAction
-from payops.reconciliation.models import RunVoucher
+from payops.reconciliation.models import MatchGroup, RunVoucher
 
 BATCH_ROWS = 200
 
@@ -108,8 +109,8 @@ def approval(request: HttpRequest, approval_id: int) -> HttpResponseBase:
         "approval": found,
         "target_url": _target_url(description.url_name, description.url_args),
         "facts": _facts(found),
-        "described": [(label, cells.text(value)) for label, value in description.rows],
-        "rows_table": _case_table(found),
+        "described": [*((label, cells.text(value)) for label, value in description.rows), *_group_made(found)],
+        "rows_table": _match_table(found) or _case_table(found),
         "voucher_table": voucher_table(_vouchers(found)) if found.status == RequestStatus.EXECUTED else None,
         "may_decide": may_decide(request.user, found),
         "may_withdraw": is_pending and found.maker_id == request.user.pk,
@@ -147,6 +148,18 @@ def _facts(found: ApprovalRequest) -> list[tuple[str, Cell]]:
             (_("Decision note"), cells.text(found.decision_note or "–")),
         ]
     return facts
+
+
+def _group_made(found: ApprovalRequest) -> list[tuple[str, Cell]]:
+    """The group a match by hand made when it was approved."""
+    groups = MatchGroup.objects.filter(approval_id=found.pk).values_list("pk", flat=True)
+    return [(_("Match group"), cells.number(f"#{pk}", link("match_group", pk))) for pk in groups]
+
+
+def _match_table(found: ApprovalRequest) -> Table | None:
+    """The rows of a request about a match or an offset, to be compared before it is decided."""
+    rows = rows_of_request(found)
+    return match_row_table(rows, found.currency, title=_("Rows")) if rows else None
 
 
 def _case_table(found: ApprovalRequest) -> Table | None:

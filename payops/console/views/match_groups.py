@@ -8,21 +8,19 @@ from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import path
 from django.utils.translation import gettext as _
-from django.utils.translation import pgettext
 
 from payops.accounts.choices import Event
 from payops.approvals.models import ApprovalRequest
-from payops.channels.models import BillLine
 from payops.console import cells
 from payops.console.cells import Cell, Column, Table, link
 from payops.console.filters import MatchGroupFilter
 from payops.console.lists import Button, list_page
+from payops.console.match_rows import MatchRow, match_row_table
 from payops.console.shell import action, page, view
 from payops.console.tables import open_item_table
 from payops.console.views.proposals import ReasonForm, proposal_page, refusal_page
 from payops.core.errors import PayopsError
 from payops.core.formatting import money
-from payops.orders.models import Transaction
 from payops.reconciliation.choices import GroupKind, ItemSide, ItemState
 from payops.reconciliation.matching.undo import (
     CLEARED_EVENTS,
@@ -113,13 +111,13 @@ def match_group(request: HttpRequest, match_group_id: int) -> HttpResponseBase:
         (_("Difference"), cells.money(group.difference, currency, signed=True)),
         (_("Maker"), cells.text(group.made_by)),
         (_("Made at"), cells.moment(group.made_at)),
-        (_("Run"), _run_cell(group.run_id)),
-        (_("Request"), _request_cell(group.approval_id)),
-        (_("Reason"), cells.text(group.why.get("reason", "–"))),
+        *([(_("Run"), _run_cell(group.run_id))] if group.run_id else []),
+        *([(_("Request"), _request_cell(group.approval_id))] if group.approval_id else []),
+        *([(_("Reason"), cells.text(group.why["reason"]))] if group.why.get("reason") else []),
     ]
     end = getattr(group, "end", None)
     if end is not None:
-        facts += [(_("Ended"), cells.moment(end.made_at)), (_("Taken back by"), _request_cell(end.approval_id))]
+        facts += [(_("Ended at"), cells.moment(end.made_at)), (_("Taken back by"), _request_cell(end.approval_id))]
     items = _items(group)
     context = {
         "parent_title": _("Match groups"),
@@ -141,39 +139,16 @@ def _buttons(request: HttpRequest, group: MatchGroup) -> list[Button]:
         return []
     waiting = undo_proposed(group)
     if waiting is not None:
-        return [Button(_("Waiting for approval"), link("approval", waiting.pk))]
+        return [Button(_("Taking back is proposed: request #%d") % waiting.pk, link("approval", waiting.pk))]
     if request.user.may("cases.propose"):
         return [Button(_("Take this match back"), link("match_group_undo", group.pk))]
     return []
 
 
 def _member_table(group: MatchGroup) -> Table:
-    members = list(group.members.order_by("-side", "row_id")[:SHOWN])
-    own = Transaction.objects.filter(pk__in=[row.row_id for row in members if row.side == ItemSide.OWN])
-    lines = BillLine.objects.filter(pk__in=[row.row_id for row in members if row.side == ItemSide.CHANNEL])
-    keys = {(ItemSide.OWN.value, row.pk): row for row in own} | {(ItemSide.CHANNEL.value, row.pk): row for row in lines}
-    rows = []
-    for member in members:
-        row = keys.get((member.side, member.row_id))
-        url = link("transaction" if member.side == ItemSide.OWN else "bill_line", member.row_id)
-        at = getattr(row, "created_at", None) or getattr(row, "occurred_at", None)
-        rows.append(
-            [
-                cells.text(member.get_side_display()),
-                cells.number(row.match_key if row else member.row_id, url),
-                cells.moment(at),
-                cells.money(member.amount, group.contract.currency, signed=True),
-                cells.text(_("Whole story"), link("explain", q=member.row_id)),
-            ]
-        )
-    columns = [
-        Column(pgettext("reconciliation", "Side")),
-        Column(_("Matching key")),
-        Column(_("Time")),
-        Column(_("Amount"), "c-amount"),
-        Column(""),
-    ]
-    return Table(columns, rows, title=_("Members"))
+    members = group.members.order_by("-side", "row_id")[:SHOWN]
+    rows = [MatchRow(member.side, member.row_id, member.amount) for member in members]
+    return match_row_table(rows, group.contract.currency, title=_("Members"))
 
 
 def _items(group: MatchGroup) -> list[OpenItem]:

@@ -9,6 +9,8 @@ from django import forms
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import path
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -18,6 +20,7 @@ from payops.console import cells
 from payops.console.cells import Cell, Column, Table, link
 from payops.console.filters import SuggestionFilter
 from payops.console.lists import Button
+from payops.console.match_rows import match_row_table, rows_of_items
 from payops.console.shell import action, page, view
 from payops.console.views.proposals import proposal_page
 from payops.core.errors import PayopsError
@@ -190,10 +193,11 @@ class MatchForm(forms.Form):
             chosen = chosen | set(rows.filter(match_key__in=numbers).values_list("pk", flat=True)[:OFFERED])
         super().__init__(*args, initial={"others": [*chosen], "beside": [*chosen]}, **kwargs)
         suggested = suggestions_of(item)
-        scores = {found.item.pk: found.score for found in suggested}
+        reasons = {found.item.pk: f"{found.score}: {_reasons(found)}" for found in suggested}
+        self.compared = [found.item for found in suggested if not chosen or found.item.pk in chosen]
         first = [] if numbers else [found.item for found in suggested]
-        self._offer("others", rows.exclude(side=item.side), first, chosen, newest=not numbers, scores=scores)
-        self._offer("beside", rows.filter(side=item.side), [], chosen, newest=not numbers, scores={})
+        self._offer("others", rows.exclude(side=item.side), first, chosen, newest=not numbers, reasons=reasons)
+        self._offer("beside", rows.filter(side=item.side), [], chosen, newest=not numbers, reasons={})
         if not self.fields["beside"].choices:
             del self.fields["beside"]
 
@@ -205,24 +209,27 @@ class MatchForm(forms.Form):
         chosen: set[int],
         *,
         newest: bool,
-        scores: dict[int, int],
+        reasons: dict[int, str],
     ) -> None:
         offered = [*rows.filter(pk__in=chosen).order_by("pk"), *first]
         if newest:
             offered += rows.order_by("-first_date", "-pk")[:OFFERED]
         items = {item.pk: item for item in offered}
         self.fields[name].widget.attrs["amounts"] = {pk: _amount(item) for pk, item in items.items()}
-        self.fields[name].choices = [(pk, _words(item, scores.get(pk))) for pk, item in items.items()]
+        self.fields[name].choices = [(pk, _offered(item, reasons.get(pk, ""))) for pk, item in items.items()]
 
 
-def _words(item: OpenItem, score: int | None) -> str:
-    words = [
+def _offered(item: OpenItem, reasons: str) -> SafeString:
+    """An item as the columns of a row, below it what speaks for it."""
+    return format_html(
+        '<span class="c-offer"><span class="c-num">{}</span><span class="c-amount">{}</span><span>{}</span>'
+        '<span class="c-date">{}</span>{}</span>',
         item.match_key,
         format_amount(_amount(item), item.currency),
-        str(item.get_result_display()),
+        item.get_result_display(),
         item.first_date.isoformat(),
-    ]
-    return " · ".join([*words, *([] if score is None else [_("score %d") % score])])
+        format_html('<small class="c-note">{}</small>', reasons) if reasons else "",
+    )
 
 
 def _chosen(request: HttpRequest) -> set[int]:
@@ -235,7 +242,7 @@ def _chosen(request: HttpRequest) -> set[int]:
 class NumberForm(forms.Form):
     """Which other items are looked for: one key, or several with blanks between them."""
 
-    number = forms.CharField(label=gettext_lazy("Matching key"), max_length=2000, required=False)
+    number = forms.CharField(label=gettext_lazy("Find by matching key"), max_length=2000, required=False)
 
 
 @action("cases.propose", methods=("GET", "POST"))
@@ -248,9 +255,11 @@ def open_item_match(request: HttpRequest, open_item_id: int) -> HttpResponse:
         raise PayopsError("matching.not_open", _("%(key)s is not open any more. Look again.") % {"key": item.match_key})
     number = request.GET.get("number", "").strip()
     parent = (item.case.case_no, link("case_detail", item.case_id)) if item.case else (_("Open items"), _open_items())
+    form = MatchForm(item, _chosen(request), number.split()[:OFFERED], request.POST or None)
+    compared = match_row_table(rows_of_items([item, *form.compared]), item.currency, title=_("To compare"))
     return proposal_page(
         request,
-        MatchForm(item, _chosen(request), number.split()[:OFFERED], request.POST or None),
+        form,
         lambda data: hand_match_propose(
             item_ids=[item.pk, *data["others"], *data.get("beside", [])], reason=data["reason"], maker=request.user
         ),
@@ -263,7 +272,10 @@ def open_item_match(request: HttpRequest, open_item_id: int) -> HttpResponse:
             "day": item.first_date,
         },
         filters=NumberForm({"number": number}),
-        extra={"sums": {"side": item.side, "amount": str(_amount(item)), "exponent": exponent(item.currency)}},
+        extra={
+            "sums": {"side": item.side, "amount": str(_amount(item)), "exponent": exponent(item.currency)},
+            "compared": compared,
+        },
         template="console/match_form.html",
     )
 

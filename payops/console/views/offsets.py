@@ -10,6 +10,7 @@ from django.utils.translation import pgettext
 from payops.approvals.models import ApprovalRequest, RequestStatus
 from payops.console import cells
 from payops.console.cells import Cell, Column, Table, link
+from payops.console.match_rows import MatchRow, match_row_table
 from payops.console.shell import action, page, view
 from payops.console.views.proposals import ReasonForm, proposal_page, refusal_page
 from payops.core.errors import PayopsError
@@ -59,11 +60,12 @@ def run_offset_list(request: HttpRequest, run_id: int) -> HttpResponseBase:
 def _columns() -> list[Column]:
     return [
         Column(pgettext("reconciliation", "Side")),
+        Column(_("Amount"), "c-amount"),
+        Column(_("Merchant")),
         Column(_("Paid")),
         Column(_("Time")),
         Column(_("Taken back")),
         Column(_("Time")),
-        Column(_("Amount"), "c-amount"),
     ]
 
 
@@ -71,12 +73,26 @@ def _cells(run: ReconRun, offset: Offset) -> list[Cell]:
     first, second = offset.rows
     return [
         cells.text(offset.side.label),
+        cells.money(first.amount, run.contract.currency),
+        _whose(offset),
         _number(offset.side, first),
         cells.moment(first.at),
         _number(offset.side, second),
         cells.moment(second.at),
-        cells.money(first.amount, run.contract.currency),
     ]
+
+
+def _rows(run: ReconRun, offset: Offset) -> Table:
+    rows = [MatchRow(offset.side, row.id, row.sign * row.amount) for row in offset.rows]
+    return match_row_table(rows, run.contract.currency, title=_("Rows"))
+
+
+def _whose(offset: Offset) -> Cell:
+    """Whose sale both are, where they are ours; two merchants are no offset."""
+    names = {row.merchant_no: link("merchant", row.merchant_no) for row in offset.rows if isinstance(row, OwnRow)}
+    if len(names) == 1:
+        return cells.text(*names, *names.values())
+    return cells.text(" / ".join(names) or "–")
 
 
 def _number(side: ItemSide, row: OwnRow | LineRow) -> Cell:
@@ -101,7 +117,7 @@ def run_offset_undo(request: HttpRequest, run_id: int) -> HttpResponse:
         parent=parent,
         lead=_("%(day)s is run again when a second person agrees: each of the two is a difference with a case then.")
         % {"day": run.channel_date},
-        tables=[Table(_columns(), [_cells(run, offset)])],
+        tables=[_rows(run, offset)],
     )
 
 

@@ -21,7 +21,6 @@ from payops.approvals.services import request_submit
 from payops.channels.models import ChannelContract
 from payops.core.errors import PayopsError
 from payops.core.locks import xact_lock
-from payops.core.money import format_amount
 from payops.identity.models import User
 from payops.reconciliation.choices import ItemSide, ResultKind, RunState
 from payops.reconciliation.matching.approval import register_match_action
@@ -160,12 +159,10 @@ def _run_that_counts(payload: dict[str, Any]) -> ReconRun:
 
 
 def _describe(request: ApprovalRequest) -> Description:
-    payload, currency = request.payload, request.currency
-    side = dict(ItemSide.choices)[payload["side"]]
+    payload = request.payload
     rows: list[tuple[Any, Any]] = [
         (_("Channel"), payload["channel"]),
         (_("Channel date"), payload["day"]),
-        *((side, f"{row['key']}, {format_amount(row['amount'], currency)}") for row in payload["rows"]),
         (_("Then"), _("The day is run again: each of them is a difference of its own, in suspense and with a case.")),
     ]
     return Description(_title(payload), "console:run_offset_list", (payload["run"],), rows)

@@ -256,17 +256,9 @@ def _describe(request: ApprovalRequest) -> Description:
         (_("The channel's"), format_amount(payload["channel_amount"], currency)),
         (_("Difference"), format_amount(payload["difference"], currency)),
     ]
-    sides, results = dict(ItemSide.choices), dict(ResultKind.choices)
-    rows += [
-        (
-            f"{sides[row['side']]} {row['first']}",
-            f"{row['key']}, {results[row['result']]}, {format_amount(row['d'], currency)}",
-        )
-        for row in payload["items"]
-    ]
     if payload["difference"]:
         rows.append((_("Then"), _("The difference stays in suspense as an amount mismatch with a case of its own.")))
-    return Description(_title(payload), "console:open_item_match", (payload["items"][0]["item"],), rows)
+    return Description(_title(payload), "", (), rows)
 
 
 def _title(payload: dict[str, Any]) -> str:

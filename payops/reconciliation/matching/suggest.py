@@ -172,6 +172,7 @@ def _faces(items: Iterable[OpenItem]) -> dict[int, Face]:
         seen = (item.evidence.get("own") if item.side == ItemSide.OWN else item.evidence.get("channel")) or {}
         if item.side == ItemSide.OWN:
             order_no, payer = ours.get(item.transaction_id, ("", ""))
+            payer = payer_as_billed(payer)
             numbers = {order_no, item.match_key}
         else:
             numbers = {seen.get("merchant_order_no"), item.match_key}
@@ -182,9 +183,16 @@ def _faces(items: Iterable[OpenItem]) -> dict[int, Face]:
             at=_moment(seen),
             trade_no=str(seen.get("channel_trade_no") or ""),
             orders=frozenset(str(number) for number in numbers if number),
-            payer=payer or "",
+            payer=payer if payer and payer.strip("*") else "",
         )
     return faces
+
+
+def payer_as_billed(payer: str) -> str:
+    """Our payer as bill lines keep theirs: a card number masked at its source stays, of an id its last four do."""
+    if not payer or "*" in payer:
+        return payer
+    return f"****{payer[-4:]}" if len(payer) > 8 else "****"
 
 
 def _moment(seen: Mapping[str, Any]) -> datetime | None:

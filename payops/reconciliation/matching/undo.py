@@ -234,17 +234,12 @@ def _execute(request: ApprovalRequest) -> dict[str, Any]:
 
 def _describe(request: ApprovalRequest) -> Description:
     payload, currency = request.payload, request.currency
-    sides, results = dict(ItemSide.choices), dict(ResultKind.choices)
     rows: list[tuple[Any, Any]] = [
         (_("Channel"), payload["channel"]),
         (_("Ours"), format_amount(payload["own"], currency)),
         (_("The channel's"), format_amount(payload["channel_amount"], currency)),
         (_("Difference"), format_amount(payload["difference"], currency)),
         (_("Cleared on"), payload["day"]),
-        *(
-            (sides[row["side"]], f"{row['key']}, {results[row['result']]}, {format_amount(row['d'], currency)}")
-            for row in payload["items"]
-        ),
         (_("Then"), _("That day is run again: the items and their cases are open, what was booked is booked back.")),
     ]
     return Description(_title(payload), "console:match_group", (payload["group"],), rows)

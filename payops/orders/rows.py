@@ -8,6 +8,7 @@ from typing import Any
 from django.db import connection
 from django.utils.translation import gettext as _
 
+from payops.core.archive import put_away
 from payops.core.errors import PayopsError
 from payops.core.ids import DAY_STEP, day_floor, day_of
 from payops.core.partitions import ensure_day
@@ -32,15 +33,20 @@ def transaction_insert(*, prefix: str, day: dt.date, **fields: Any) -> Transacti
 
 
 def transaction_locked(transaction_id: int) -> Transaction:
-    """The row, locked until the transaction ends; PayopsError 'orders.unknown' when there is none."""
+    """The row, locked until the transaction ends; else what `transaction_missing` says."""
     row = Transaction.objects.select_for_update(no_key=True).filter(pk=transaction_id).first()
     if row is None:
-        raise PayopsError(
-            "orders.unknown",
-            _("Transaction %s does not exist.") % transaction_id,
-            {"transaction_id": str(transaction_id)},
-        )
+        raise transaction_missing(transaction_id)
     return row
+
+
+def transaction_missing(transaction_id: int) -> PayopsError:
+    """Why there is no such row: 'archive.put_away' with its day, or 'orders.unknown'."""
+    return put_away(Transaction, transaction_id, transaction_id + 1) or PayopsError(
+        "orders.unknown",
+        _("Transaction %s does not exist.") % transaction_id,
+        {"transaction_id": str(transaction_id)},
+    )
 
 
 def open_list_sync(ids: list[int]) -> None:

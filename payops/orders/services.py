@@ -30,7 +30,7 @@ from payops.orders.intake.load import transactions_load
 from payops.orders.intake.rows import KIND_TEXTS, price
 from payops.orders.models import ClearingWatermark, RefundTotal, Transaction
 from payops.orders.returns import post_refund_failed, refund_return_create
-from payops.orders.rows import open_list_sync, transaction_insert, transaction_locked
+from payops.orders.rows import open_list_sync, transaction_insert, transaction_locked, transaction_missing
 from payops.orders.vouchers import post_missing, post_transactions
 
 __all__ = [
@@ -164,7 +164,9 @@ def _refund_count_again(row: Transaction) -> None:
         with transaction.atomic():
             total = RefundTotal.objects.select_for_update(no_key=True).filter(pk=row.original_id).first()
             if total is None:
-                original = Transaction.objects.get(pk=row.original_id)
+                original = Transaction.objects.filter(pk=row.original_id).first()
+                if original is None:
+                    raise transaction_missing(row.original_id)
                 total = RefundTotal(original_id=original.pk, paid=original.amount)
             total.refunded += row.amount
             total.returned_fee -= row.fee

@@ -53,6 +53,20 @@ FROM orders_transaction t JOIN intake_known k ON k.id = t.id
 WHERE t.id >= {{LO}} AND t.id < {{HI}}
 """  # noqa: S608
 
+# Numbers without their row are of a day that is in the archive; the register is not asked, for a day may go meanwhile.
+INTAKE_AWAY: Final = """
+CREATE TEMPORARY TABLE intake_away ON COMMIT DROP AS
+SELECT k.transaction_no, to_date((k.id / 1000000000000)::text, 'YYMMDD') AS day
+FROM intake_known k WHERE NOT EXISTS (SELECT FROM intake_stored s WHERE s.id = k.id)
+"""
+
+AWAY_ROWS: Final = """
+SELECT r.line, r.transaction_no, a.day FROM intake_row r JOIN intake_away a USING (transaction_no)
+ORDER BY r.line LIMIT %s
+"""
+
+AWAY_OUT: Final = "DELETE FROM intake_row r USING intake_away a WHERE a.transaction_no = r.transaction_no"
+
 # A number may come several times in one file. Rows that agree collapse to the one that got furthest.
 INTAKE_REPEATS: Final = """
 CREATE TEMPORARY TABLE intake_repeat ON COMMIT DROP AS
@@ -127,7 +141,8 @@ WHERE p.clash IS NOT NULL ORDER BY p.line LIMIT %s
 """
 
 INTAKE_DROP: Final = (
-    "DROP TABLE intake_refund, intake_original, intake_plan, intake_stored, intake_known, intake_repeat, intake_row"
+    "DROP TABLE intake_refund, intake_original, intake_plan, intake_away, intake_stored, intake_known, intake_repeat,"
+    " intake_row"
 )
 """A caller's longer transaction may load again; after an error its rollback removes them."""
 
@@ -198,8 +213,9 @@ FROM due WINDOW w AS (PARTITION BY original_id, counted ORDER BY line)
 """  # noqa: S608
 
 REFUND_FAULTS: Final = f"""
-SELECT line, fault, original_no, amount, currency, paid, refunded - amount, original_status FROM (
-    SELECT *, CASE
+SELECT line, fault, original_no, amount, currency, paid, refunded - amount, original_status, archived_day FROM (
+    SELECT f.*, a.day AS archived_day, CASE
+        WHEN a.day IS NOT NULL THEN 'original_archived'
         WHEN original_id IS NULL THEN 'original_unknown'
         WHEN original_kind IN ({Kind.REFUND}, {Kind.VOID}, {Kind.REFUND_RETURN}) THEN 'original_not_payment'
         WHEN merchant_id <> original_merchant_id THEN 'original_other_merchant'
@@ -208,7 +224,7 @@ SELECT line, fault, original_no, amount, currency, paid, refunded - amount, orig
         WHEN counted AND original_status IN ('failed', 'closed') THEN 'original_not_paid'
         WHEN kind = {Kind.VOID} AND amount <> paid THEN 'void_not_full'
         WHEN counted AND refunded > paid THEN 'refund_above_paid'
-    END AS fault FROM intake_refund
+    END AS fault FROM intake_refund f LEFT JOIN intake_away a ON a.transaction_no = f.original_no
 ) r WHERE fault IS NOT NULL ORDER BY line
 """  # noqa: S608
 

@@ -6,15 +6,20 @@ vouchers of what counts are posted in the same transaction, so a killed load lea
 
 from __future__ import annotations
 
+import datetime as dt
 import json
+import logging
+import secrets
 from collections.abc import Iterator
+from contextlib import contextmanager
 from os import PathLike
 from typing import Any, BinaryIO, Final
 
-from django.db import connection, transaction
+from django.db import DatabaseError, OperationalError, connection, transaction
 from django.utils.translation import gettext as _
 
 from payops.accounts import services as ledger
+from payops.accounts.errors import guard_errors
 from payops.channels.models import ChannelContract
 from payops.core.copying import copy_text
 from payops.core.errors import PayopsError
@@ -26,8 +31,10 @@ from payops.merchants.models import Merchant
 from payops.orders import sql, vouchers
 from payops.orders.intake.rows import COPY_COLUMNS, KIND_TEXTS, Days, RowReader
 from payops.orders.intake.source import FileError, Received, Row, RowError, read_rows, receive, storable
-from payops.orders.models import Intake, IntakeState, Transaction
+from payops.orders.models import Intake, IntakeState, Transaction, TransactionKey
 from payops.orders.returns import refund_return_create
+
+logger = logging.getLogger(__name__)
 
 LOCK: Final = "orders.intake"
 MAX_LISTED: Final = 1000
@@ -68,8 +75,9 @@ def transactions_load(*, source: str | PathLike[str] | BinaryIO, name: str = "",
 
     `state` REFUSED means nothing of it was taken: `refused` lists up to 1,000 invalid rows (line, field, value, code,
     reason), `refused_count` counts all. LOADED may carry rows refused alone in the same list (with `stored`, the value
-    they contradict). Loading the same file again changes nothing. Raises PayopsError when the books are not open or
-    other work got in between ('retryable' in its context).
+    they contradict, or because their day is in the archive). Loading the same file again changes nothing. Raises
+    PayopsError when the books are not open, other work got in between ('retryable' in its context) or the database
+    refuses the load ('orders.database_refused', with a reference to the log); nothing is taken then.
     """
     try:
         with receive(source, name) as received:
@@ -92,7 +100,7 @@ def _load(received: Received, user: str) -> Intake:
         state=IntakeState.REFUSED,
     )  # fmt: skip
     try:
-        with transaction.atomic():
+        with _database_errors(), guard_errors(), transaction.atomic():
             days = Days.load()
             ensure_day(days.open_day)
             _Load(days, user, intake).run(received)
@@ -107,6 +115,25 @@ def _load(received: Received, user: str) -> Intake:
         intake.pk = None
         intake.save(force_insert=True)
     return intake
+
+
+@contextmanager
+def _database_errors() -> Iterator[None]:
+    """No error of the database reaches a caller raw: what it says is for the log, whose reference the caller gets."""
+    try:
+        yield
+    except DatabaseError as error:
+        reference = secrets.token_hex(4).upper()
+        logger.error("intake refused by the database, reference %s", reference, exc_info=error)
+        raise PayopsError(
+            "orders.database_refused",
+            _(
+                "The database refused the load, and nothing of it was taken. Load it again; "
+                "if it is refused once more, give reference %(ref)s to the operator of the system."
+            )
+            % {"ref": reference},
+            {"reference": reference, **({"retryable": True} if isinstance(error, OperationalError) else {})},
+        ) from error
 
 
 def _file_fault(error: PayopsError) -> dict[str, Any]:
@@ -207,11 +234,9 @@ class _Load:
             cursor.execute(sql.INTAKE_REPEATS)
             if cursor.rowcount > 0:
                 cursor.execute(sql.REPEAT_CLASHES)
-                self._refuse_alone(cursor.fetchall())
+                self._refuse_alone(clashes := cursor.fetchall())
                 cursor.execute(sql.REPEATS_OUT)
-                self._repeats = cursor.rowcount
-            else:
-                self._repeats = 0
+                self.intake.unchanged = cursor.rowcount - len(clashes)
             cursor.execute(sql.INTAKE_KNOWN)
             known = cursor.rowcount
             cursor.execute("ANALYZE intake_known")
@@ -221,6 +246,12 @@ class _Load:
                 for (code,) in cursor.fetchall():
                     cursor.execute(sql.INTAKE_STORED_DAY.format(**_bounds(code)))
             cursor.execute("ANALYZE intake_stored")
+            cursor.execute(sql.INTAKE_AWAY)
+            if cursor.rowcount > 0:
+                cursor.execute(sql.AWAY_ROWS, [MAX_LISTED])
+                away = cursor.fetchall()
+                cursor.execute(sql.AWAY_OUT)
+                self._refuse_away(away, cursor.rowcount)
             cursor.execute(sql.INTAKE_PLAN.format(FLOOR=day_floor(self.days.open_day)))
             # With its key, whatever the planner makes of the day's statistics, nothing becomes quadratic.
             cursor.execute("ALTER TABLE intake_plan ADD PRIMARY KEY (id)")
@@ -233,9 +264,8 @@ class _Load:
             if clashes:
                 cursor.execute(sql.PLAN_CLASHES, [MAX_LISTED])
                 self._refuse_alone(cursor.fetchall(), clashes)
-        repeats_refused = self.refused_alone_count - clashes
         self.intake.created, self.intake.updated = created, updated
-        self.intake.unchanged = unchanged + self._repeats - repeats_refused
+        self.intake.unchanged += unchanged
 
     def _refuse_alone(self, rows: list[tuple[Any, ...]], count: int | None = None) -> None:
         self.refused_alone_count += len(rows) if count is None else count
@@ -254,6 +284,27 @@ class _Load:
                         "The record stays; ask the payment core which one is right."
                     )
                     % {"value": value, "stored": stored},
+                }
+            )
+
+    def _refuse_away(self, rows: list[tuple[int, str, dt.date]], count: int) -> None:
+        """What cannot be compared is not taken for the same: a person sees that the row was sent again."""
+        self.refused_alone_count += count
+        for line, number, day in rows[: MAX_LISTED - len(self.refused_alone)]:
+            self.refused_alone.append(
+                {
+                    "line": line,
+                    "transaction_no": number,
+                    "field": "transaction_no",
+                    "value": number,
+                    "stored": "",
+                    "code": "intake.archived",
+                    "reason": _(
+                        "It was taken in on %(day)s, and that day is in the archive: it cannot be compared, and "
+                        "nothing was changed. To compare it, have the day brought back (restore_partition --date %(day)s) and "
+                        "load the file again."
+                    )
+                    % {"day": day.isoformat()},
                 }
             )
 
@@ -348,7 +399,8 @@ def _shown(field: str, row: Any) -> str:
 def _original_number(original_id: int | None) -> str:
     if original_id is None:
         return ""
-    return Transaction.objects.values_list("transaction_no", flat=True).get(pk=original_id)
+    # Not of the row itself, which may be in the archive.
+    return TransactionKey.objects.values_list("transaction_no", flat=True).get(transaction_id=original_id)
 
 
 def _refund_fault(
@@ -360,6 +412,7 @@ def _refund_fault(
     paid: int | None,
     refunded: int | None,
     original_status: str | None,
+    archived_day: dt.date | None,
 ) -> dict[str, Any]:
     money = {
         "amount": format_amount(amount, currency),
@@ -367,9 +420,14 @@ def _refund_fault(
         "refunded": format_amount(refunded or 0, currency),
         "original": original_no,
         "status": original_status or "",
+        "day": archived_day.isoformat() if archived_day else "",
     }
     reasons = {
         "original_unknown": _("Transaction %(original)s is neither in this file nor recorded."),
+        "original_archived": _(
+            "Transaction %(original)s is in the archive. Have its day brought back (restore_partition --date %(day)s) "
+            "and load the file again."
+        ),
         "original_not_payment": _("Transaction %(original)s is itself a refund or void."),
         "original_other_merchant": _("Transaction %(original)s belongs to another merchant."),
         "original_other_channel": _("Transaction %(original)s went through another channel account."),

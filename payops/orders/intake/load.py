@@ -301,8 +301,8 @@ class _Load:
                     "code": "intake.archived",
                     "reason": _(
                         "It was taken in on %(day)s, and that day is in the archive: it cannot be compared, and "
-                        "nothing was changed. To compare it, have the day brought back (restore_partition --date %(day)s) and "
-                        "load the file again."
+                        "nothing was changed. To compare it, have the day brought back "
+                        "(restore_partition --date %(day)s) and load the file again."
                     )
                     % {"day": day.isoformat()},
                 }

@@ -59,7 +59,7 @@ def suggestion_list(request: HttpRequest) -> HttpResponseBase:
             Column(_("Amount"), "c-amount"),
             Column(_("First seen")),
             Column(_("What speaks for it")),
-            Column(_("Match")),
+            Column(_("Match"), "c-act"),
         ],
         [_pair_row(request, item, found, waiting) for item, found in pairs],
         empty=_("Nothing open resembles anything else."),
@@ -86,10 +86,10 @@ def _pair_row(request: HttpRequest, item: OpenItem, found: Suggestion, waiting: 
 def _match_cell(request: HttpRequest, item: OpenItem, other: OpenItem, waiting: dict[int, int]) -> Cell:
     proposed = waiting.get(item.pk) or waiting.get(other.pk)
     if proposed:
-        return cells.text(_("Proposed"), link("approval", proposed))
+        return Cell(_("Proposed"), link("approval", proposed), "c-act")
     if request.user.may("cases.propose"):
-        return cells.text(_("Match"), link("open_item_match", item.pk, other=other.pk))
-    return cells.text("–")
+        return Cell(_("Match"), link("open_item_match", item.pk, other=other.pk), "c-act")
+    return Cell("–", css="c-act")
 
 
 def _reasons(found: Suggestion) -> str:
@@ -129,7 +129,7 @@ def suggestion_table(request: HttpRequest, case: Discrepancy) -> Table | None:
         Column(_("First seen")),
         Column(_("What speaks for it")),
         Column(_("Case")),
-        Column(_("Match")),
+        Column(_("Match"), "c-act"),
     ]
     return Table(columns, rows, title=_("May belong together"), empty=_("Nothing open on the other side resembles it."))
 

@@ -41,14 +41,14 @@ def run_offset_list(request: HttpRequest, run_id: int) -> HttpResponseBase:
     may_propose = request.user.may("cases.propose") and run.is_current
     rows = []
     for offset in offsets_of(run):
-        cell = cells.text("–")
+        cell = Cell("–", css="c-act")
         if offset.target in waiting:
-            cell = cells.text(_("Proposed"), link("approval", waiting[offset.target]))
+            cell = Cell(_("Proposed"), link("approval", waiting[offset.target]), "c-act")
         elif may_propose:
-            cell = cells.text(_("No offset"), link("run_offset_undo", run.pk, offset=offset.target))
+            cell = Cell(_("No offset"), link("run_offset_undo", run.pk, offset=offset.target), "c-act")
         rows.append([*_cells(run, offset), cell])
     table = Table(
-        [*_columns(), Column(_("Decide"))],
+        [*_columns(), Column(_("Decide"), "c-act")],
         rows,
         empty=_("No two rows of one side took each other back."),
         note=_("The other side knows none of them. They left without a case, because together they are worth nothing."),

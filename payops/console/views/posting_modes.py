@@ -186,11 +186,16 @@ def _hot_table(*, may_propose: bool) -> Table:
                 _account(accounts[hot.account_id]),
                 _event(hot.event),
                 cells.count(hot.per_minute),
-                cells.text(_("Propose buffering"), url) if may_propose else cells.text(""),
+                Cell(_("Propose buffering") if may_propose else "", url if may_propose else "", "c-act"),
             ]
         )
     return Table(
-        [Column(_("Account")), Column(_("Business code")), Column(_("Entries a minute"), "c-amount"), Column("")],
+        [
+            Column(_("Account")),
+            Column(_("Business code")),
+            Column(_("Entries a minute"), "c-amount"),
+            Column("", "c-act"),
+        ],
         rows,
         title=_("Hot accounts"),
         empty=_("No real-time account has been busy in the last five minutes."),

@@ -18,6 +18,7 @@ from payops.accounts.chart import dotted
 from payops.accounts.choices import DayState
 from payops.accounts.models import AccountingDay
 from payops.core.errors import PayopsError
+from payops.core.money import format_amount
 
 _TOTALS: Final = """
 SELECT t.day, t.currency, s.code, s.name, s.name_zh, s.erp_code, sum(t.debit)::bigint AS debit,
@@ -103,14 +104,19 @@ def _lines(rows: list[dict[str, Any]]) -> Iterator[ErpLine]:
 
 
 def _require_balance(lines: list[ErpLine]) -> None:
-    sums: dict[str, int] = {}
+    sums: dict[tuple[str, str], int] = {}
     for line in lines:
-        sums[line.voucher_no] = sums.get(line.voucher_no, 0) + line.debit - line.credit
-    for voucher_no, difference in sums.items():
+        key = (line.voucher_no, line.currency)
+        sums[key] = sums.get(key, 0) + line.debit - line.credit
+    for (voucher_no, currency), difference in sums.items():
         if difference:
             raise PayopsError(
                 "erp.unbalanced",
-                _("Voucher %(voucher)s does not balance: debit less credit is %(difference)d minor units.")
-                % {"voucher": voucher_no, "difference": difference},
+                _("Voucher %(voucher)s does not balance: debit less credit is %(difference)s %(currency)s.")
+                % {
+                    "voucher": voucher_no,
+                    "difference": format_amount(difference, currency),
+                    "currency": currency,
+                },
                 {"voucher": voucher_no, "difference": difference},
             )

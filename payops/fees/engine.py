@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple
 from django.utils.translation import gettext as _
 
 from payops.core.errors import PayopsError
+from payops.core.money import format_amount
 from payops.fees.choices import RefundPolicy
 
 RATE_DECIMALS: Final[int] = 10
@@ -91,17 +92,17 @@ def parse_rate(value: str) -> Decimal:
     return rate
 
 
-def parse_components(stored: Any) -> tuple[Component, ...]:
+def parse_components(stored: Any, currency: str = "CNY") -> tuple[Component, ...]:
     """Components as stored in `FeeRule.components`, checked. Raises ComponentError ('fees.bad_component' and others).
 
-    An empty list is a fee of nothing (free).
+    An empty list is a fee of nothing (free). `currency` is that of the amounts a refusal names.
     """
     if not isinstance(stored, list):
         raise ComponentError("fees.bad_component", _("The components of a fee are a list."), "components", {})
-    return tuple(_parse_component(entry) for entry in stored)
+    return tuple(_parse_component(entry, currency) for entry in stored)
 
 
-def _parse_component(entry: Any) -> Component:
+def _parse_component(entry: Any, currency: str) -> Component:
     if not isinstance(entry, Mapping):
         raise ComponentError("fees.bad_component", _("A fee component has named parts."), "components", {})
     unknown = sorted(set(entry) - _COMPONENT_KEYS)
@@ -117,7 +118,8 @@ def _parse_component(entry: Any) -> Component:
     if bounds["min"] is not None and bounds["max"] is not None and bounds["min"] > bounds["max"]:
         raise ComponentError(
             "fees.min_above_max",
-            _("The minimum %(min)d is above the maximum %(max)d (minor units).") % bounds,
+            _("The minimum %(min)s is above the maximum %(max)s.")
+            % {"min": format_amount(bounds["min"], currency), "max": format_amount(bounds["max"], currency)},
             "min",
             dict(bounds),
         )
@@ -180,18 +182,19 @@ def compute(components: Iterable[Component], amount: int) -> int:
     return compile_components(tuple(components))(amount)
 
 
-def refund_fee(*, policy: str, fee: int, amount: int, refunded: int, returned: int) -> int:
+def refund_fee(*, policy: str, fee: int, amount: int, refunded: int, returned: int, currency: str = "CNY") -> int:
     """How much fee this refund gives back to the merchant, minor units.
 
     `fee` and `amount` are those of the payment, `refunded` is what is refunded of it *including* this refund,
     `returned` the fee given back before. Pro rata is computed on the running total, so that roundings cancel out and
-    a full refund returns exactly the fee (DOMAIN 10). Raises PayopsError 'fees.refund_above_paid'.
+    a full refund returns exactly the fee (DOMAIN 10). Raises PayopsError 'fees.refund_above_paid', whose message has
+    its amounts in `currency`.
     """
     if not 0 <= refunded <= amount or amount <= 0:
         raise PayopsError(
             "fees.refund_above_paid",
-            _("%(refunded)d refunded of %(amount)d paid (minor units) is not possible.")
-            % {"refunded": refunded, "amount": amount},
+            _("%(refunded)s refunded of %(amount)s paid is not possible.")
+            % {"refunded": format_amount(refunded, currency), "amount": format_amount(amount, currency)},
             {"refunded": refunded, "amount": amount},
         )
     if policy == RefundPolicy.KEPT:
@@ -357,7 +360,9 @@ class RuleBook:
     def _fee_function(self, rule: Rule) -> Callable[[int], int]:
         function = self._compiled.get(rule.rule_id)
         if function is None:
-            function = self._compiled[rule.rule_id] = compile_components(parse_components(rule.components))
+            function = self._compiled[rule.rule_id] = compile_components(
+                parse_components(rule.components, rule.currency)
+            )
         return function
 
 
@@ -368,9 +373,9 @@ def _no_rule(key: tuple[Any, ...], amount: int) -> PayopsError:
         "fees.no_rule",
         _(
             "Fee package %(package)s has no rule on %(day)s for product “%(product)s”, channel “%(channel)s”, "
-            "card type “%(card_type)s”, kind “%(kind)s”, %(currency)s, amount %(amount)d (minor units). "
+            "card type “%(card_type)s”, kind “%(kind)s”, amount %(amount)s %(currency)s. "
             "Add a rule to the package or correct the row."
         )
-        % context,
+        % {**context, "amount": format_amount(amount, context["currency"])},
         context,
     )

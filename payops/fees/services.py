@@ -14,7 +14,7 @@ from payops.accounts.choices import DayState
 from payops.accounts.models import AccountingDay
 from payops.core.errors import PayopsError
 from payops.core.locks import xact_locks
-from payops.core.money import exponent
+from payops.core.money import exponent, format_amount
 from payops.core.upserts import Upserted, upsert_rows
 from payops.fees.choices import RefundPolicy
 from payops.fees.engine import Component, Rule, ambiguous, parse_components, ties
@@ -100,7 +100,7 @@ def fee_rule_create(
     """
     parts = tuple(components)
     if not all(isinstance(part, Component) for part in parts):
-        parts = parse_components(list(components))
+        parts = parse_components(list(components), currency)
     data = FeeRuleData(
         components=parts,
         effective_from=effective_from,
@@ -169,6 +169,10 @@ def fee_rules_upsert(
 # --- checks -----------------------------------------------------------------------------------------------------------
 
 
+def _upper(data: FeeRuleData) -> str:
+    return "∞" if data.amount_to is None else format_amount(data.amount_to, data.currency)
+
+
 def _check(data: FeeRuleData, place: Mapping[str, Any] | None = None) -> None:
     context = dict(place or {})
     exponent(data.currency)
@@ -181,8 +185,8 @@ def _check(data: FeeRuleData, place: Mapping[str, Any] | None = None) -> None:
     if data.amount_from < 0 or (data.amount_to is not None and data.amount_to <= data.amount_from):
         raise PayopsError(
             "fees.bad_range",
-            _("The amount range %(low)s to %(high)s is empty (minor units, the end is exclusive).")
-            % {"low": data.amount_from, "high": data.amount_to},
+            _("The amount range %(low)s to %(high)s is empty (the end is exclusive).")
+            % {"low": format_amount(data.amount_from, data.currency), "high": _upper(data)},
             {**context, "field": "amount_to"},
         )
     if data.effective_to is not None and data.effective_to <= data.effective_from:

@@ -19,6 +19,7 @@ from payops.accounts.choices import OwnerKind
 from payops.accounts.models import Account
 from payops.core.crypto import blind_index, mask_tail
 from payops.core.errors import PayopsError
+from payops.core.money import format_amount
 from payops.core.upserts import Upserted, create_rows, update_rows, upsert_rows
 from payops.fees.models import FeePackage
 from payops.merchants.models import (
@@ -209,11 +210,17 @@ def _check_merchant_change(row: Merchant, fields: Sequence[str], values: Mapping
 
 def _refuse_open_balance(merchant_no: str) -> None:
     accounts = Account.objects.filter(owner_kind=OwnerKind.MERCHANT, owner_no=merchant_no)
-    for account_no, balance in accounts.exclude(balance=0).values_list("account_no", "balance")[:1]:
+    left = accounts.exclude(balance=0).values_list("account_no", "balance", "currency")
+    for account_no, balance, currency in left[:1]:
         raise PayopsError(
             "merchants.balance_left",
-            _("Merchant %(merchant)s cannot be closed: account %(account)s still holds %(balance)d (minor units).")
-            % {"merchant": merchant_no, "account": account_no, "balance": balance},
+            _("Merchant %(merchant)s cannot be closed: account %(account)s still holds %(balance)s %(currency)s.")
+            % {
+                "merchant": merchant_no,
+                "account": account_no,
+                "balance": format_amount(balance, currency),
+                "currency": currency,
+            },
             {"merchant_no": merchant_no, "account_no": account_no, "balance": balance, "field": "status"},
         )
 

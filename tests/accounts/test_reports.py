@@ -427,6 +427,20 @@ def test_subjects_without_an_erp_code_are_named(days: Book) -> None:
     assert (caught.value.code, caught.value.context["subjects"]) == ("erp.no_code", ["3001.01"])
 
 
+def test_an_erp_voucher_that_does_not_balance_is_told_with_the_amount(days: Book) -> None:
+    with_erp_codes()
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL session_replication_role = replica")
+        cursor.execute(
+            "UPDATE accounts_daytotal SET debit = debit + 123456"
+            " WHERE ctid = (SELECT min(ctid) FROM accounts_daytotal WHERE day = %s AND debit > 0)",
+            [MONDAY],
+        )
+        cursor.execute("SET LOCAL session_replication_role = origin")
+    with pytest.raises(PayopsError, match=r"debit less credit is 1,234\.56 CNY"):
+        erp_lines(MONDAY, MONDAY)
+
+
 def test_memorandum_accounts_stay_out_of_the_erp_and_of_the_sums(days: Book) -> None:
     Subject.objects.create(code="9001", name="Claims", name_zh="索赔", element=Element.MEMO, normal_side="D")
     claims = services.account_open(subject_code="9001", owner_kind="institution").account_no

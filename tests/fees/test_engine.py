@@ -112,6 +112,7 @@ def test_refunding_more_than_was_paid_is_refused() -> None:
     with pytest.raises(PayopsError) as caught:
         refund_fee(policy="pro_rata", fee=1, amount=100, refunded=101, returned=0)
     assert caught.value.code == "fees.refund_above_paid"
+    assert str(caught.value) == "1.01 refunded of 1.00 paid is not possible."
 
 
 def test_an_unknown_refund_policy_is_refused() -> None:
@@ -173,6 +174,13 @@ def test_a_damaged_component_names_the_wrong_part(stored: object, field: str) ->
     with pytest.raises(ComponentError) as caught:
         parse_components(stored)
     assert caught.value.field == field
+
+
+def test_a_minimum_above_the_maximum_is_told_in_amounts_of_its_currency() -> None:
+    with pytest.raises(ComponentError, match=r"The minimum 2,000\.00 is above the maximum 0\.01\."):
+        parse_components([{"min": 200_000, "max": 1}])
+    with pytest.raises(ComponentError, match=r"The minimum 200,000 is above the maximum 1\."):
+        parse_components([{"min": 200_000, "max": 1}], "JPY")
 
 
 def test_a_component_survives_storage() -> None:

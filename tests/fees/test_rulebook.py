@@ -75,6 +75,7 @@ def test_no_fitting_rule_is_an_error_naming_the_question(changes: dict[str, Any]
         ask(RuleBook([ANY]), **changes)
     assert caught.value.code == "fees.no_rule"
     assert caught.value.context["amount"] == 100_000
+    assert f"amount 1,000.00 {changes.get('currency', 'CNY')}." in str(caught.value)
 
 
 def test_an_amount_outside_all_ranges_has_no_rule() -> None:

@@ -84,6 +84,13 @@ def test_stored_components_are_accepted_too(package: FeePackage) -> None:
     assert rule.components == [{"name": "fee", "rate": "0.001", "min": 1}]
 
 
+def test_an_empty_range_is_told_in_amounts(package: FeePackage) -> None:
+    with pytest.raises(PayopsError, match=r"The amount range 5\.00 to 4\.99 is empty"):
+        fee_rule_create(
+            package=package, components=[{"rate": "0.001"}], effective_from=START, amount_from=500, amount_to=499
+        )
+
+
 @pytest.mark.parametrize(
     ("changes", "code"),
     [

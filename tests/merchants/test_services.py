@@ -112,6 +112,7 @@ def test_a_merchant_with_money_cannot_be_closed(merchant: Merchant) -> None:
     with pytest.raises(PayopsError) as caught:
         merchant_set_status(merchant=merchant, status="closed")
     assert caught.value.code == "merchants.balance_left"
+    assert "still holds 0.01 CNY" in str(caught.value)
 
 
 def test_contracts_tell_intake_package_and_collection(merchant: Merchant) -> None:

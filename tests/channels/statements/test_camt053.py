@@ -135,6 +135,17 @@ def test_what_cannot_be_believed_is_refused(old, new, code):
     assert refused(edited(CAMT, old, new)).code == code
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("<NbOfNtries>7</NbOfNtries>", "<NbOfNtries>8</NbOfNtries>", "NbOfNtries 8, but its entries make 7."),
+        ("<Sum>87614.49</Sum>", "<Sum>87614.48</Sum>", "/Sum 87,614.48, but its entries make 87,614.49."),
+    ],
+)
+def test_a_summary_that_does_not_add_up_is_told_as_counts_and_amounts(old, new, says):
+    assert says in str(refused(edited(CAMT, old, new)))
+
+
 def test_a_lost_entry_breaks_the_balance():
     text = CAMT.read_text(encoding="utf-8")
     start = text.index("<Ntry><NtryRef>9<")

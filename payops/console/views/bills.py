@@ -445,14 +445,14 @@ def bill_line(request: HttpRequest, line_id: int) -> HttpResponseBase:
 def _own_table(line: BillLine, file: BillFile) -> Table:
     import datetime as dt
 
-    from payops.console.views.transactions import transaction_columns, transaction_row
+    from payops.console.views.transactions import transaction_columns, transaction_rows
 
     first, last = file.channel_date - dt.timedelta(days=7), file.channel_date + dt.timedelta(days=7)
     rows = Transaction.objects.for_days(first, last).filter(contract_id=line.contract_id, match_key=line.match_key)
-    found = rows.select_related("merchant", "contract").order_by("id")[:20]
+    found = list(rows.order_by("id")[:20])
     return Table(
         transaction_columns(),
-        [transaction_row(row) for row in found],
+        transaction_rows(found),
         title=_("Our transactions with the same key"),
         empty=_("We have no transaction with this key."),
     )

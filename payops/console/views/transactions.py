@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from django.contrib import messages
@@ -15,7 +16,7 @@ from django.utils.translation import pgettext
 
 from payops.accounts.models import Account, Correction, ManualVoucher
 from payops.accounts.selectors import open_day
-from payops.channels.models import BillLine
+from payops.channels.models import BillLine, ChannelContract
 from payops.console import cells
 from payops.console.cells import Cell, Column, Table, link
 from payops.console.filters import IntakeFilter, TransactionFilter, day_query, latest_day
@@ -47,7 +48,7 @@ def transactions_of(day: dt.date) -> QuerySet[Transaction]:
     strays = own_strays(day)
     rows = Transaction.objects.in_range(min([lo, *strays]), max([hi, *(stray + 1 for stray in strays)]))
     window = Q(id__gte=lo, id__lt=hi) | Q(id__in=strays) if strays else Q()
-    return rows.filter(window, own_date=day).select_related("merchant", "contract")
+    return rows.filter(window, own_date=day)
 
 
 def _default_day() -> dt.date:
@@ -74,19 +75,37 @@ def transaction_columns() -> list[Column]:
     ]
 
 
-def transaction_row(row: Transaction) -> list[Cell]:
-    """One transaction in a list; amounts carry the sign of the money."""
+def transaction_row(row: Transaction, codes: Mapping[int, str], numbers: Mapping[int, str]) -> list[Cell]:
+    """One transaction in a list, with `contract_codes` and `merchant_numbers`; amounts carry the sign of the money."""
+    merchant_no = numbers[row.merchant_id]
     return [
         cells.number(row.transaction_no, link("transaction", row.pk)),
         cells.text(cells.label_of(row, "kind")),
         cells.state(row, "status"),
-        cells.text(row.contract.code),
-        cells.text(row.merchant.merchant_no, link("merchant", row.merchant.merchant_no)),
+        cells.text(codes[row.contract_id]),
+        cells.text(merchant_no, link("merchant", merchant_no)),
         cells.moment(row.created_at),
         cells.money(row.sign * row.amount, row.currency),
         cells.money(row.fee, row.currency),
         cells.number(row.match_key),
     ]
+
+
+def contract_codes() -> dict[int, str]:
+    """Codes of all contracts. Asked apart: joined to a list over several partitions they double its time."""
+    return dict(ChannelContract.objects.order_by().values_list("pk", "code"))
+
+
+def merchant_numbers(rows: Iterable[Transaction]) -> dict[int, str]:
+    """Numbers of the merchants of these transactions."""
+    merchants = Merchant.objects.filter(pk__in={row.merchant_id for row in rows})
+    return dict(merchants.order_by().values_list("pk", "merchant_no"))
+
+
+def transaction_rows(rows: Sequence[Transaction]) -> list[list[Cell]]:
+    """Transactions wherever a few are listed."""
+    codes, numbers = contract_codes(), merchant_numbers(rows)
+    return [transaction_row(row, codes, numbers) for row in rows]
 
 
 @view("transactions.view")
@@ -96,12 +115,14 @@ def transaction_list(request: HttpRequest) -> HttpResponseBase:
     rows = transactions_of(day) if day else Transaction.objects.none()
     filters = TransactionFilter(data, queryset=rows, request=request)
     summary = figures(request, _("Transactions"), filters.qs, _sums) if filters.form.is_valid() and day else []
+    codes, numbers = contract_codes(), {}
     return list_page(
         request,
         title=_("Transactions"),
         filters=filters,
         columns=transaction_columns(),
-        row=transaction_row,
+        row=lambda row: transaction_row(row, codes, numbers),
+        prepare=lambda rows: numbers.update(merchant_numbers(rows)),
         export_name=f"transactions_{day}" if day else "",
         summary=summary,
         empty=nothing_of(Transaction, day, _("There are no such transactions on this accounting date.")),
@@ -240,10 +261,8 @@ def _related_table(row: Transaction) -> Table:
     except PayopsError:
         until = day_of(row.pk)
     last = min(max(until, day_of(row.pk)), day_of(row.pk) + dt.timedelta(days=SEARCH_DAYS))
-    found = refunds_of(row, last).select_related("merchant", "contract")[:50]
-    return Table(
-        transaction_columns(), [transaction_row(item) for item in found], title=_("Refunds, voids and returns")
-    )
+    found = list(refunds_of(row, last)[:50])
+    return Table(transaction_columns(), transaction_rows(found), title=_("Refunds, voids and returns"))
 
 
 # --- intake -----------------------------------------------------------------------------------------------------------

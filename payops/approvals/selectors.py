@@ -18,13 +18,16 @@ def requests_for(user: User) -> QuerySet[ApprovalRequest]:
 
 def pending_for(user: User) -> QuerySet[ApprovalRequest]:
     """What waits for this person: pending, not made by them, of an action and tier they may decide. Oldest first."""
-    decidable = Q(pk__in=[])
+    whole, decidable = [], Q()
     for action in actions():
         tiers = [tier for tier in range(1, len(action.tiers) + 2) if user.may(action.permission_for(tier))]
         if len(tiers) == len(action.tiers) + 1:
-            decidable |= Q(action=action.name)
+            whole.append(action.name)
         elif tiers:
             decidable |= Q(action=action.name, tier__in=tiers)
+    if not whole and not decidable:
+        return requests_for(user).none()
+    decidable |= Q(action__in=whole)
     return requests_for(user).filter(decidable, status=RequestStatus.PENDING).exclude(maker=user).order_by("id")
 
 

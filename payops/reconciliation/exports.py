@@ -66,6 +66,7 @@ def export_request(*, what: str, form: str, values: Mapping[str, Any], username:
         "values": wanted,
         "username": username,
         "language": language or translation.get_language() or "en",
+        "name": f"{found.stem}.{form}",
     }
     job = enqueue(KIND, params, business_date=_day(wanted), created_by=username)
     JobRun.objects.filter(pk=job.pk).update(progress_total=found.expected)
@@ -85,9 +86,12 @@ def _day(values: Mapping[str, str]) -> Any:
 
 
 def export_make(
-    job: JobRun, *, what: str, form: str, values: Mapping[str, str], username: str, language: str
+    job: JobRun, *, what: str, form: str, values: Mapping[str, str], username: str, language: str, name: str = ""
 ) -> dict[str, Any]:
-    """The handler of an export's job: write the file beside the store, then keep it. May be started over."""
+    """The handler of an export's job: write the file beside the store, then keep it. May be started over.
+
+    `name` is what the file was called when it was asked for.
+    """
     folder = Path(settings.PAYOPS_FILES_DIR)
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".making-") as made, translation.override(language):
@@ -101,7 +105,7 @@ def export_make(
                 write_csv(stream, found.header, written)
         else:
             write_xlsx(str(draft), _sheets(found.stem, found.header, written))
-        result = job_file_keep(draft, name=f"{found.stem}.{form}", rows=written.rows)
+        result = job_file_keep(draft, name=name or f"{found.stem}.{form}", rows=written.rows)
         job_log(job, f"{result['file_name']}: {written.rows} rows, {result['size']} bytes, SHA-256 {result['sha256']}")
     return result
 

@@ -101,7 +101,9 @@ def _made(run: ReconRun) -> dict[str, Any]:
 
 @register(exports.KIND)
 def make_export(
-    job: JobRun, *, what: str, form: str, values: dict[str, str], username: str, language: str
+    job: JobRun, *, what: str, form: str, values: dict[str, str], username: str, language: str, name: str = ""
 ) -> dict[str, Any]:
     """One file of results, of a comparison or of open items; started over it is written anew."""
-    return exports.export_make(job, what=what, form=form, values=values, username=username, language=language)
+    return exports.export_make(
+        job, what=what, form=form, values=values, username=username, language=language, name=name
+    )

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from payops.accounts.models import CorrectedEntry, Correction, Voucher
 from payops.approvals.services import request_approve
+from payops.console.views import corrections
 from payops.core.formatting import money
+from payops.merchants.models import Merchant
 from payops.orders.models import Transaction
 from tests.console import documents
 from tests.console.conftest import MON, TUE, Books, address, text_of
@@ -48,6 +52,30 @@ def test_a_voucher_is_found_by_its_transaction(books: Books) -> None:
     transaction = Transaction.objects.get(pk=voucher.source_id)
     response = books.client("bob").get(address("correction_new", q=transaction.transaction_no))
     assert response.url == address("correction_new", voucher=voucher.pk)
+
+
+def test_a_voucher_is_found_by_the_number_the_channel_knows_its_payment_by(books: Books) -> None:
+    voucher = documents.payment()
+    transaction = Transaction.objects.get(pk=voucher.source_id)
+    response = books.client("bob").get(address("correction_new", q=transaction.match_key))
+    assert response.url == address("correction_new", voucher=voucher.pk)
+
+
+def test_whoever_corrects_a_cleared_payment_is_told_which_account_it_has_moved_to(
+    books: Books, read: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = "settlement account (2202.02)"
+    cleared = documents.payment(MON)
+    assert said in read("bob", "correction_new", voucher=cleared.pk)
+    assert said in text_of(sent(books, cleared))
+    monkeypatch.setattr(corrections, "row_is_cleared", lambda row: None)
+    assert said not in read("bob", "correction_new", voucher=cleared.pk)
+
+
+def test_the_preview_names_the_merchants(books: Books) -> None:
+    voucher = documents.payment()
+    other = documents.other_merchant(voucher)
+    assert Merchant.objects.get(merchant_no=other.owner_no).name in text_of(sent(books, voucher))
 
 
 def test_what_is_not_found_is_said(read: Read) -> None:

@@ -203,7 +203,10 @@ def test_an_export_is_asked_for_watched_and_downloaded(books: Books, read: Read)
     client = books.client("alice")
     client.post(address("result_export"), {"what": "results", "form": "csv", "run": run.pk, "hands": "all"})
     job = exports("alice").first()
-    assert "every 2s" in text_of(client.get(address("result_export_list")))
+    waiting = text_of(client.get(address("result_export_list")))
+    assert "every 2s" in waiting
+    assert f"{CODE}_{TUE:%Y%m%d}_run{run.run_no}_results.csv" in waiting
+    assert "waits for a worker" in waiting
     run_now(job.pk)
     panel = text_of(client.get(address("result_export_list")))
     assert address("result_export_download", job.pk) in panel

@@ -14,7 +14,7 @@ from django.urls import path
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext
 
-from payops.accounts.choices import CorrectionKind, DocumentState, Event, Side
+from payops.accounts.choices import CorrectionKind, DocumentState, Event, OwnerKind, Side
 from payops.accounts.corrections import (
     CorrectionPlan,
     PlannedLine,
@@ -46,12 +46,15 @@ from payops.console.line_rows import LineRow, amount_of, rows_drawn, rows_sent
 from payops.console.lists import Button, list_page
 from payops.console.shell import action, page, view
 from payops.console.sources import source_cell
+from payops.console.views.transactions import transactions_named
 from payops.console.vouchers import account_cell, entries_of, subject_name, voucher_table, vouchers_by_id
 from payops.core.errors import PayopsError
 from payops.core.ids import day_of
 from payops.core.money import exponent
 from payops.discrepancies.models import CaseAction
-from payops.orders.selectors import transaction_by_number
+from payops.merchants.models import Merchant
+from payops.orders.models import Transaction
+from payops.settlement.holds import row_is_cleared
 from payops.settlement.models import Payout
 
 FOUND_SHOWN = 50
@@ -167,7 +170,8 @@ def _frozen_table(vouchers: list[dict[str, Any]], currency: str) -> Table:
         for line in voucher["lines"]
     ]
     accounts = _accounts_of(lines)
-    rows = [_plan_cells(line, accounts, currency or "CNY") for line in lines]
+    names = _merchant_names(accounts.values())
+    rows = [_plan_cells(line, accounts, names, currency or "CNY") for line in lines]
     return Table(_plan_columns(), rows, title=_("What will be booked once it is approved"))
 
 
@@ -185,11 +189,22 @@ def _accounts_of(lines: Iterable[PlannedLine]) -> dict[str, Account]:
     return Account.objects.select_related("subject").in_bulk(numbers, field_name="account_no")
 
 
-def _plan_cells(line: PlannedLine, accounts: dict[str, Account], currency: str) -> list[Cell]:
+def _merchant_names(accounts: Iterable[Account]) -> dict[str, str]:
+    owners = {account.owner_no for account in accounts if account.owner_kind == OwnerKind.MERCHANT}
+    return dict(Merchant.objects.filter(merchant_no__in=owners).values_list("merchant_no", "name"))
+
+
+def _whose(account: Account, names: dict[str, str]) -> str:
+    """The subject, and the merchant by name: one digit off is another merchant."""
+    subject, name = subject_name(account.subject), names.get(account.owner_no, "")
+    return f"{subject} · {name}" if name else subject
+
+
+def _plan_cells(line: PlannedLine, accounts: dict[str, Account], names: dict[str, str], currency: str) -> list[Cell]:
     account = accounts[line.account_no]
     does = _("takes back line %s") % line.takes_back if line.takes_back else _("books it where it belongs")
     return [
-        cells.number(account.account_no, link("account", account.pk), note=subject_name(account.subject)),
+        cells.number(account.account_no, link("account", account.pk), note=_whose(account, names)),
         cells.money(line.amount if line.side == Side.DEBIT else None, currency),
         cells.money(line.amount if line.side == Side.CREDIT else None, currency),
         cells.text(does),
@@ -242,15 +257,13 @@ def _voucher_or_404(number: str) -> Voucher:
 
 
 def vouchers_found(wanted: str) -> list[Voucher]:
-    """Vouchers by their own number, or by that of the document they were made from."""
+    """Vouchers by their own number, or by that of the document they were made from; of payments also by their keys."""
     if wanted.isascii() and wanted.isdigit() and 15 <= len(wanted) <= 18:
         found = vouchers_by_id([int(wanted) // 1000 * 1000])
         if found:
             return found
     sources: list[tuple[str, int]] = []
-    row = transaction_by_number(wanted)
-    if row is not None:
-        sources.append(("transaction", row.pk))
+    sources += [("transaction", row.pk) for row in transactions_named(wanted)]
     sources += [("payout", pk) for pk in Payout.objects.filter(payout_no=wanted).values_list("pk", flat=True)]
     actions = CaseAction.objects.filter(case__case_no=wanted, voucher_id__isnull=False)
     sources += [("case_action", pk) for pk in actions.values_list("pk", flat=True)]
@@ -341,6 +354,7 @@ def _form_page(request: HttpRequest, voucher: Voucher, draft: Draft, error: Payo
         "facts": _voucher_facts(voucher),
         "draft": draft,
         "trouble": str(error) if error else "",
+        "warning": _cleared_warning(voucher),
         "one_sided_kind": kind_one_sided(voucher.pk).label,
         "one_sided_hint": _HINTS[kind_one_sided(voucher.pk)],
         "one_sided_refused": _one_sided_refusal(voucher, entries),
@@ -378,6 +392,19 @@ _HINTS: dict[str, Any] = {
         "The accounting day is closed: a red voucher is booked today for every voucher of the source document."
     ),
 }
+
+
+def _cleared_warning(voucher: Voucher) -> str:
+    """What to mind when the voucher's transaction is cleared: clearing computes from transactions, not from books."""
+    if voucher.source_kind != "transaction":
+        return ""
+    row = Transaction.objects.filter(pk=voucher.source_id).first()
+    if row is None or not row_is_cleared(row):
+        return ""
+    return _(
+        "The transaction is cleared already, and clearing will not move this correction. What belongs to another "
+        "merchant belongs on its settlement account (2202.02), not on its pending one."
+    )
 
 
 def _voucher_facts(voucher: Voucher) -> list[tuple[Any, Cell]]:
@@ -450,7 +477,8 @@ def _preview_page(request: HttpRequest, voucher: Voucher, draft: Draft, plan: Co
                 "day": planned.day,
             }
         accounts = _accounts_of(planned.lines)
-        rows = [_plan_cells(line, accounts, plan.currency or "CNY") for line in planned.lines]
+        names = _merchant_names(accounts.values())
+        rows = [_plan_cells(line, accounts, names, plan.currency or "CNY") for line in planned.lines]
         tables.append(Table(_plan_columns(), rows, title=title))
     tables.append(_balance_table(plan))
     context = {
@@ -463,6 +491,7 @@ def _preview_page(request: HttpRequest, voucher: Voucher, draft: Draft, plan: Co
             (_("Amount"), cells.money(plan.amount, plan.currency or "CNY")),
             (_("Reason"), Cell(draft.reason, css="c-wrap")),
         ],
+        "warning": _cleared_warning(voucher),
         "draft": draft,
         "tables": tables,
     }
@@ -473,13 +502,14 @@ def _balance_table(plan: CorrectionPlan) -> Table:
     """Balances now and after: a merchant that has spent what was never its own goes below zero here, visibly."""
     numbers = {line.account_no for planned in plan.vouchers for line in planned.lines}
     accounts = Account.objects.filter(account_no__in=numbers).select_related("subject").order_by("account_no")
+    names = _merchant_names(accounts)
     rows = []
     for account in accounts:
         lines = [line for planned in plan.vouchers for line in planned.lines if line.account_no == account.account_no]
         moved = sum(line.amount if line.side == account.subject.normal_side else -line.amount for line in lines)
         rows.append(
             [
-                cells.number(account.account_no, link("account", account.pk)),
+                cells.number(account.account_no, link("account", account.pk), note=_whose(account, names)),
                 cells.money(account.balance, account.currency),
                 cells.money(moved, account.currency, signed=True),
                 cells.money(account.balance + moved, account.currency),

@@ -52,7 +52,7 @@ def _line(job: JobRun) -> dict[str, Any]:
     ready = job.state == JobState.SUCCEEDED and bool(result.get("stored_path"))
     return {
         "job": cells.number(f"#{job.pk}", link("job", job.pk)),
-        "name": result.get("file_name") or f"{job.params['what']} · {job.params['form']}",
+        "name": result.get("file_name") or job.params.get("name") or f"{job.params['what']} · {job.params['form']}",
         "state": cells.state(job),
         "url": link("result_export_download", job.pk) if ready else "",
         "gone": job.state == JobState.SUCCEEDED and not ready,
@@ -60,6 +60,7 @@ def _line(job: JobRun) -> dict[str, Any]:
         "done": job.progress_done,
         "of": max(job.progress_total, job.progress_done, 1),
         "under_way": job.state in UNDER_WAY,
+        "queued": job.state == JobState.QUEUED,
         "trouble": retold(job.error_message),
         "at": cells.moment(job.queued_at),
     }

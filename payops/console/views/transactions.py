@@ -408,7 +408,9 @@ def _has_a_story(wanted: str) -> bool:
 def _hits(wanted: str, user: Any) -> list[tuple[Cell, Cell]]:
     hits: list[tuple[Cell, Cell]] = []
     if user.may("transactions.view"):
-        hits += [_hit(_("Transaction"), row.transaction_no, "transaction", row.pk) for row in _transactions(wanted)]
+        hits += [
+            _hit(_("Transaction"), row.transaction_no, "transaction", row.pk) for row in transactions_named(wanted)
+        ]
     named: list[tuple[str, Any, str, str, str, str]] = [
         ("cases.view", Discrepancy, "case_no", _("Case"), "case_detail", "pk"),
         ("settlement.view", SettlementSheet, "sheet_no", _("Settlement sheet"), "sheet", "pk"),
@@ -432,7 +434,8 @@ def _hit(label: str, number: str, url_name: str, argument: Any) -> tuple[Cell, C
     return cells.text(label), cells.number(number, link(url_name, argument))
 
 
-def _transactions(wanted: str) -> list[Transaction]:
+def transactions_named(wanted: str) -> list[Transaction]:
+    """Transactions of the payment core's number, else the latest of a channel request number."""
     row = transaction_by_number(wanted)
     if row is not None:
         return [row]

@@ -15,3 +15,7 @@ class FetchError(PayopsError):
         super().__init__(f"fetch.{outcome.value}", message, context)
         self.outcome = outcome
         self.answer = answer
+
+
+class NotHandedOverError(FetchError):
+    """One file that is there and cannot be had; the others of its folder may be, and it is asked for again."""

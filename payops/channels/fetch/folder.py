@@ -21,7 +21,7 @@ from django.utils.translation import gettext as _
 from payops.channels.fetch.checks import below, name_pattern
 from payops.channels.fetch.choices import FetchOutcome
 from payops.channels.fetch.deliveries import Delivery, copied, day_in_name, day_trouble, digest_of, unfinished
-from payops.channels.fetch.errors import FetchError
+from payops.channels.fetch.errors import FetchError, NotHandedOverError
 from payops.channels.fetch.models import FileSource
 
 TAKEN: Final = "taken"
@@ -47,13 +47,17 @@ class FolderAdapter:
             original = self.folder / name
             private = folder / f"{number}"
             trouble = day_trouble(of_day, today)
+            shown_day = of_day if of_day != dt.date.min else day or today - dt.timedelta(days=1)
             try:
                 seen = self._copy(original, private)
+            except NotHandedOverError as error:
+                # It stays where it is: put away, it would have to be brought back once its rights are mended.
+                yield Delivery(name, private, shown_day, trouble=str(error))
+                continue
             except FetchError as error:
                 trouble, seen = str(error), original.lstat()
             if seen is None:
                 continue
-            shown_day = of_day if of_day != dt.date.min else day or today - dt.timedelta(days=1)
             yield Delivery(
                 name,
                 private,
@@ -81,9 +85,18 @@ class FolderAdapter:
             ) from error
 
     def _copy(self, original: Path, private: Path) -> os.stat_result | None:
-        """What was copied, None where the file is not complete, no plain file, or gone again."""
+        """What was copied, None where the file is not complete, no plain file, or gone again.
+
+        Raises NotHandedOverError where it may not be read.
+        """
         try:
             handle = os.open(original, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except PermissionError as error:
+            raise NotHandedOverError(
+                FetchOutcome.REFUSED,
+                _("%(name)s may not be read: %(reason)s. Change its rights; it is tried again.")
+                % {"name": original.name, "reason": error.strerror or error},
+            ) from error
         except OSError:
             return None
         with os.fdopen(handle, "rb") as stream:

@@ -31,7 +31,7 @@ from django.utils.translation import gettext as _
 from payops.channels.fetch.checks import name_pattern, secret_of
 from payops.channels.fetch.choices import FetchOutcome
 from payops.channels.fetch.deliveries import Delivery, copied, day_in_name, day_trouble, unfinished
-from payops.channels.fetch.errors import FetchError
+from payops.channels.fetch.errors import FetchError, NotHandedOverError
 from payops.channels.fetch.models import FetchAttempt, FileSource
 
 if TYPE_CHECKING:
@@ -39,10 +39,6 @@ if TYPE_CHECKING:
 
 SETTLE_SECONDS: Final = 60
 MOST_NAMES: Final = 10_000
-
-
-class NotHandedOverError(FetchError):
-    """The server answers and refuses this one file; the others of the folder may be had."""
 
 
 class SftpAdapter:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import errno
 import os
 from pathlib import Path
 from typing import Any
@@ -149,6 +150,33 @@ def test_a_file_that_is_too_large_is_refused(folder: FileSource, inbox: Path, se
     put(inbox)
     fetch_run(source=folder, day=DAY, now=NOW)
     assert names(inbox / "refused") == ["wx_20261118.csv"]
+
+
+def test_a_file_that_may_not_be_read_is_named_stays_and_holds_up_no_other(
+    folder: FileSource, inbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(inbox, "wx_20261117.csv")
+    put(inbox)
+    opened = os.open
+
+    def guarded(path: Any, *arguments: Any, **options: Any) -> int:
+        if str(path).endswith("wx_20261117.csv"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return opened(path, *arguments, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(folder_module.os, "open", guarded)
+        refused, taken = fetch_run(source=folder, day=DAY, now=NOW)
+    assert (refused.outcome, refused.file_name, str(refused.channel_date)) == (
+        "refused",
+        "wx_20261117.csv",
+        "2026-11-17",
+    )
+    assert "wx_20261117.csv may not be read: Permission denied" in refused.message
+    assert taken.outcome == "taken"
+    assert names(inbox) == ["taken", "wx_20261117.csv"]
+    fetch_run(source=folder, day=DAY, now=NOW)
+    assert names(inbox) == ["taken"]
 
 
 def test_a_folder_that_is_gone_is_an_attempt_not_a_crash(folder: FileSource, inbox: Path) -> None:

@@ -8,7 +8,7 @@ product of their source document, so the event alone decides the code.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -51,17 +51,44 @@ def classification_load(*, path: Path | None = None) -> int:
     'classification.row' naming the entry that is wrong.
     """
     rows = read_yaml(path or classification_file())
-    codes = {str(row["code"]): _code(row) for row in rows if "code" in row}
+    codes = {code.code: code for code in _codes([row for row in rows if "code" in row])}
     subjects = {subject.code: subject for subject in Subject.objects.all()}
     ReportLine.objects.all().delete()
+    lines, terms = [], []
     for row in rows:
         if "report" in row:
-            _line(row, codes, subjects)
+            lines.append(_line(row))
+            terms += _terms_of(row, lines[-1], codes, subjects)
         elif "code" not in row:
             raise _wrong(str(row), _("it is neither a code nor a line of a report."))
-    ClassificationRule.objects.exclude(code__in=codes.values()).delete()
+    ReportLine.objects.bulk_create(lines)
+    ReportTerm.objects.bulk_create(terms)
     ClassificationCode.objects.exclude(code__in=codes).delete()
     return len(rows)
+
+
+def _codes(rows: Sequence[Mapping[str, Any]]) -> list[ClassificationCode]:
+    """The codes of the file and the events that belong to them; events it does not name belong to none."""
+    codes: dict[str, ClassificationCode] = {}
+    code_of: dict[Event, str] = {}
+    for row in rows:
+        name = str(row["code"])
+        missing = {"name", "name_zh", "events"} - row.keys()
+        if missing:
+            raise _wrong(name, _("missing %(fields)s.") % {"fields": ", ".join(sorted(missing))})
+        codes[name] = ClassificationCode(code=name, name=row["name"], name_zh=row["name_zh"])
+        code_of |= {_event(name, each): name for each in row["events"]}
+    stored = ClassificationCode.objects.bulk_create(
+        codes.values(), update_conflicts=True, unique_fields=["code"], update_fields=["name", "name_zh"]
+    )
+    ClassificationRule.objects.exclude(event__in=code_of).delete()
+    ClassificationRule.objects.bulk_create(
+        [ClassificationRule(event=event, code=codes[name]) for event, name in code_of.items()],
+        update_conflicts=True,
+        unique_fields=["event"],
+        update_fields=["code"],
+    )
+    return stored
 
 
 def _wrong(what: str, reason: str) -> PayopsError:
@@ -72,21 +99,6 @@ def _wrong(what: str, reason: str) -> PayopsError:
     )
 
 
-def _code(row: Mapping[str, Any]) -> ClassificationCode:
-    name = str(row["code"])
-    missing = {"name", "name_zh", "events"} - row.keys()
-    if missing:
-        raise _wrong(name, _("missing %(fields)s.") % {"fields": ", ".join(sorted(missing))})
-    code, _created = ClassificationCode.objects.update_or_create(
-        code=name, defaults={"name": row["name"], "name_zh": row["name_zh"]}
-    )
-    events = [_event(name, each) for each in row["events"]]
-    ClassificationRule.objects.filter(code=code).exclude(event__in=events).delete()
-    for event in events:
-        ClassificationRule.objects.update_or_create(event=event, defaults={"code": code})
-    return code
-
-
 def _event(code: str, name: str) -> Event:
     try:
         return Event[name]
@@ -94,22 +106,33 @@ def _event(code: str, name: str) -> Event:
         raise _wrong(code, _("there is no event “%(event)s”.") % {"event": name}) from None
 
 
-def _line(row: Mapping[str, Any], codes: Mapping[str, ClassificationCode], subjects: Mapping[str, Subject]) -> None:
-    what = f"{row['report']} {row.get('line', '?')}"
+def _line(row: Mapping[str, Any]) -> ReportLine:
     missing = {"line", "name", "name_zh", "terms"} - row.keys()
     if missing:
-        raise _wrong(what, _("missing %(fields)s.") % {"fields": ", ".join(sorted(missing))})
-    line = ReportLine.objects.create(report=row["report"], number=row["line"], name=row["name"], name_zh=row["name_zh"])
+        raise _wrong(_named(row), _("missing %(fields)s.") % {"fields": ", ".join(sorted(missing))})
+    return ReportLine(report=row["report"], number=row["line"], name=row["name"], name_zh=row["name_zh"])
+
+
+def _terms_of(
+    row: Mapping[str, Any],
+    line: ReportLine,
+    codes: Mapping[str, ClassificationCode],
+    subjects: Mapping[str, Subject],
+) -> Iterator[ReportTerm]:
     for sign, code, subject, side in row["terms"]:
         if sign not in _SIGNS or side not in Side.values:
-            raise _wrong(what, _("a term is a sign, a code, a subject and a side."))
+            raise _wrong(_named(row), _("a term is a sign, a code, a subject and a side."))
         if code not in codes:
-            raise _wrong(what, _("there is no code “%(code)s”.") % {"code": code})
+            raise _wrong(_named(row), _("there is no code “%(code)s”.") % {"code": code})
         if normalised(subject) not in subjects:
-            raise _wrong(what, _("there is no subject “%(subject)s”.") % {"subject": subject})
-        ReportTerm.objects.create(
+            raise _wrong(_named(row), _("there is no subject “%(subject)s”.") % {"subject": subject})
+        yield ReportTerm(
             line=line, code=codes[code], subject=subjects[normalised(subject)], side=side, sign=_SIGNS[sign]
         )
+
+
+def _named(row: Mapping[str, Any]) -> str:
+    return f"{row['report']} {row.get('line', '?')}"
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------

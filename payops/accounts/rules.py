@@ -145,21 +145,30 @@ def rules_forget() -> None:
     _cache.clear()
 
 
-def rule_lines_check(lines: Sequence[Mapping[str, Any]]) -> None:
+def chart_subjects() -> dict[str, Subject]:
+    """The chart by code."""
+    return {subject.code: subject for subject in Subject.objects.all()}
+
+
+def rule_lines_check(lines: Sequence[Mapping[str, Any]], *, subjects: Mapping[str, Subject] | None = None) -> None:
     """Refuse lines that cannot be booked or do not balance for all values of their variables.
 
     Raises the first of `rule_lines_errors`: PayopsError 'rules.line', 'rules.expression' or 'rules.unbalanced'.
     """
-    for error in rule_lines_errors(lines):
+    for error in rule_lines_errors(lines, subjects=subjects):
         raise error
 
 
-def rule_lines_errors(lines: Sequence[Mapping[str, Any]]) -> list[PayopsError]:
+def rule_lines_errors(
+    lines: Sequence[Mapping[str, Any]], *, subjects: Mapping[str, Subject] | None = None
+) -> list[PayopsError]:
     """Everything wrong with a rule's lines; an error of one line names it in its context ("line", from 1).
 
     Whether the whole balances is asked when every line can be read. Memorandum lines stand alone and need no balance.
+    `subjects` is the chart by code, for a caller who checks many rules.
     """
-    subjects = {subject.code: subject for subject in Subject.objects.all()}
+    if subjects is None:
+        subjects = chart_subjects()
     errors: list[PayopsError] = []
     for number, line in enumerate(lines, start=1):
         try:
@@ -269,20 +278,20 @@ def posting_rules_load(*, path: Path | None = None) -> int:
     Only gaps are filled, so loading again changes nothing and never touches what was configured since.
     """
     have = set(PostingRule.objects.values_list("event", flat=True))
-    added = 0
+    subjects, new = chart_subjects(), {}
     for row in read_yaml(path or rules_file()):
         event = Event.__members__.get(str(row.get("event")))
         if event is None:
             raise PayopsError("rules.event", _("Event “%(event)s” is not known.") % {"event": row.get("event")})
         lines = [dict(zip(("side", "subject", "owner", "amount"), line, strict=True)) for line in row["lines"]]
         try:
-            rule_lines_check(lines)
+            rule_lines_check(lines, subjects=subjects)
         except PayopsError as error:
             raise PayopsError(error.code, f"{event.name}: {error.message}", error.context) from error
         if event not in have:
-            PostingRule.objects.create(
+            new[event] = PostingRule(
                 event=event, version=1, effective_day=FIRST_EFFECTIVE_DAY, lines=lines, summary=row["summary"]
             )
-            added += 1
+    PostingRule.objects.bulk_create(new.values())
     rules_forget()
-    return added
+    return len(new)

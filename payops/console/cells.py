@@ -57,6 +57,8 @@ class Cell:
     tone: str = ""
     note: Any = ""
     raw: Any = None
+    span: int = 1
+    """Over how many columns it stands."""
 
     @property
     def export(self) -> Any:
@@ -69,7 +71,8 @@ class Cell:
         return mark_safe(self._html())  # noqa: S308 - every part is escaped
 
     def _td(self) -> str:
-        return f'<td class="{escape(self.css)}">{self._html()}</td>'
+        span = f' colspan="{self.span:d}"' if self.span > 1 else ""
+        return f'<td class="{escape(self.css)}"{span}>{self._html()}</td>'
 
     def _html(self) -> str:
         shown = _shown(self.text)

@@ -13,6 +13,7 @@ from payops.channels.models import BillFile, BillLine
 from payops.console import cells
 from payops.console.cells import Cell, Column, Table, link
 from payops.console.words import coded
+from payops.core.formatting import money
 from payops.core.models import JobRun
 from payops.core.retelling import retold
 from payops.discrepancies.models import Discrepancy
@@ -28,6 +29,14 @@ _KINDS = dict(LineKind.choices) | dict(Kind.choices)
 def kind_label(kind: int) -> str:
     """The name of a kind code on either side."""
     return str(_KINDS.get(kind, kind))
+
+
+def booked_amounts(amounts: dict[str, int], currency: str) -> str:
+    """What a run booked under a rule, in words instead of the rule's variables; minor units."""
+    names = {"S": _("Settled"), "K": _("Channel fee"), "X": _("Discount"), "D": _("Difference")}
+    order = [*names, *sorted(set(amounts) - set(names))]
+    shown = [(names.get(name, name), money(amounts[name], currency)) for name in order if name in amounts]
+    return ", ".join(f"{label} {amount}" for label, amount in shown)
 
 
 def bill_line_columns() -> list[Column]:

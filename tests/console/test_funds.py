@@ -10,6 +10,7 @@ from payops.approvals.models import ApprovalRequest
 from payops.channels.models import BankLine
 from payops.dayend.sample.plan import RESERVE_ACCOUNT
 from payops.reconciliation.models import ChannelReceipt
+from payops.settlement.models import PayoutEvent
 from tests.console.conftest import MON, Books, address, text_of
 
 Read = Callable[..., str]
@@ -41,7 +42,12 @@ def test_a_line_leads_to_the_lines_of_the_same_file(books: Books, read: Read) ->
 
 def test_a_payout_line_leads_to_its_payout(books: Books, read: Read) -> None:
     line = BankLine.objects.filter(kind="payout").order_by("id").first()
-    assert line.payout_no in read("bob", "bank_line", line.pk)
+    text = read("bob", "bank_line", line.pk)
+    assert line.payout_no in text
+    booked = PayoutEvent.objects.filter(payout__payout_no=line.payout_no).exclude(voucher_id=None)
+    assert booked.exists()
+    for event in booked:
+        assert address("voucher", event.voucher_id) in text
 
 
 def test_a_channel_day_shows_due_received_and_the_lines_between(books: Books, read: Read) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from payops.console.run_buckets import bucket_table
+from payops.console.tables import booked_amounts
 from payops.core.models import JobRun
 from payops.reconciliation.buckets.services import bucket_compare
-from payops.reconciliation.models import ReconResult, ReconRun, RunBucket
+from payops.reconciliation.models import ReconResult, ReconRun, RunBucket, RunVoucher
 from payops.reconciliation.services import run_reconcile, run_split
 from tests.console.conftest import MON, Books, address, text_of
 
@@ -92,6 +93,12 @@ def test_a_bucket_that_was_compared_twice_counts_once_and_says_so(books: Books) 
     assert [row[1].text for row in table.rows] == ["Compared again", "Compared"]
     assert table.rows[0][4].text == "61 s"
     assert 0 < table.foot[3].raw == sum(row[3].raw for row in table.rows) <= run.channel_count
+
+
+def test_what_a_run_booked_is_said_in_words_and_not_in_the_variables_of_its_rules(books: Books, read: Read) -> None:
+    assert booked_amounts({"K": 150, "S": 9_850}, "CNY") == "Settled 98.50, Channel fee 1.50"
+    run = RunVoucher.objects.filter(amounts__has_key="S").first().run
+    assert "Settled " in read("carol", "run", run.pk)
 
 
 def test_operations_start_a_run_again_as_a_job(books: Books) -> None:

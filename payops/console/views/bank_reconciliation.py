@@ -72,13 +72,13 @@ def bank_reconciliation_list(request: HttpRequest) -> HttpResponseBase:
     columns = [
         Column(_("Bank account")),
         Column(_("Day")),
+        Column(_("State")),
+        Column(_("Open items"), "c-amount"),
         Column(_("Journal"), "c-amount"),
         Column(_("Bank"), "c-amount"),
         Column(_("Adjusted journal"), "c-amount"),
         Column(_("Adjusted bank"), "c-amount"),
-        Column(_("Open items"), "c-amount"),
         Column(_("Bank balance from")),
-        Column(_("State")),
     ]
 
     def row(made: BankReconciliation) -> list[Cell]:
@@ -86,13 +86,13 @@ def bank_reconciliation_list(request: HttpRequest) -> HttpResponseBase:
         return [
             cells.text(made.bank_account.code, url),
             cells.date(made.day, url),
+            _verdict(made),
+            cells.count(made.open_count, url),
             cells.money(made.journal_balance, currency),
             cells.money(made.bank_balance, currency),
             cells.money(made.adjusted_journal, currency),
             cells.money(made.adjusted_bank, currency),
-            cells.count(made.open_count, url),
             cells.text(made.get_source_display()),
-            _verdict(made),
         ]
 
     rows = BankReconciliation.objects.filter(is_current=True).select_related("bank_account")

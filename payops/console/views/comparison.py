@@ -15,8 +15,8 @@ from payops.console import cells
 from payops.console.cells import Cell, Column, Table, link
 from payops.console.lists import Page
 from payops.console.shell import page, view
+from payops.console.tables import booked_amounts
 from payops.console.views.result_exports import export_offer, my_exports
-from payops.core.formatting import money
 from payops.reconciliation.choices import ResultKind
 from payops.reconciliation.comparison import (
     PAGE,
@@ -187,8 +187,7 @@ def _voucher_table(comparison: Comparison) -> Table:
 
 
 def _booked(amounts: dict[str, int], voucher_id: int | None, currency: str) -> Cell:
-    shown = ", ".join(f"{name} {money(value, currency)}" for name, value in sorted(amounts.items()))
-    return Cell(shown or "–", link("voucher", voucher_id) if voucher_id else "", "c-amount")
+    return Cell(booked_amounts(amounts, currency) or "–", link("voucher", voucher_id) if voucher_id else "", "c-amount")
 
 
 def _difference_table(rows: list[Row], currency: str) -> Table:

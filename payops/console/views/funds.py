@@ -28,7 +28,7 @@ from payops.discrepancies.models import Discrepancy
 from payops.reconciliation.funds import funds_match
 from payops.reconciliation.funds.allocation import lines_of_receipt
 from payops.reconciliation.models import BankAssignment, BankRule, ChannelReceipt, ReconRun
-from payops.settlement.models import Payout
+from payops.settlement.models import Payout, PayoutEvent
 
 
 def bank_line_columns() -> list[Column]:
@@ -82,6 +82,15 @@ def bank_line_list(request: HttpRequest) -> HttpResponseBase:
     )
 
 
+def _vouchers(line: BankLine) -> Table:
+    """What the line booked; of a payout's line, which books nothing more, what its payout booked."""
+    if line.voucher_id or not line.payout_no:
+        return voucher_table(vouchers_by_id([line.voucher_id]))
+    events = PayoutEvent.objects.filter(payout__payout_no=line.payout_no)
+    found = vouchers_by_id(events.values_list("voucher_id", flat=True))
+    return voucher_table(found, title=_("Vouchers of the payout"))
+
+
 def _origin(line: BankLine) -> list[tuple[Any, Cell]]:
     """The file and the statement a line came from; either leads to the lines of that name and account."""
     account = line.bank_account.code
@@ -126,7 +135,7 @@ def bank_line(request: HttpRequest, bank_line_id: int) -> HttpResponseBase:
     if line.payout_no:
         payout = Payout.objects.filter(payout_no=line.payout_no).first()
         facts.append((_("Payout"), cells.number(line.payout_no, link("payout", payout.pk) if payout else "")))
-    tables = [voucher_table(vouchers_by_id([line.voucher_id]))]
+    tables = [_vouchers(line)]
     buttons = []
     if line.kind == BankLineKind.SETTLEMENT:
         tables.insert(0, parts_table(line))

@@ -246,7 +246,7 @@ def _preview_table(found: Preview, form: MappingForm) -> Table:
     for line in found.lines:
         if isinstance(line, BadLine):
             reason = Cell(line.message, css="c-wrap c-error")
-            rows.append([cells.number(line.line_no), reason, Cell(line.raw[:200], css="c-num c-wrap"), *[Cell()] * 7])
+            rows.append([cells.number(line.line_no), reason, Cell(line.raw[:200], css="c-num c-raw", span=8)])
             continue
         rows.append(
             [

@@ -17,10 +17,9 @@ from payops.console.filters import MatchGroupFilter
 from payops.console.lists import Button, list_page
 from payops.console.match_rows import MatchRow, match_row_table
 from payops.console.shell import action, page, view
-from payops.console.tables import open_item_table
+from payops.console.tables import booked_amounts, open_item_table
 from payops.console.views.proposals import ReasonForm, proposal_page, refusal_page
 from payops.core.errors import PayopsError
-from payops.core.formatting import money
 from payops.reconciliation.choices import GroupKind, ItemSide, ItemState
 from payops.reconciliation.matching.undo import (
     CLEARED_EVENTS,
@@ -176,7 +175,7 @@ def _voucher_table(runs: set[int], currency: str) -> Table:
         [
             cells.text(Event(row.event).label),
             _run_cell(row.run_id),
-            cells.text(", ".join(f"{name} {money(value, currency)}" for name, value in sorted(row.amounts.items()))),
+            cells.text(booked_amounts(row.amounts, currency)),
             cells.number(row.voucher_id, link("voucher", row.voucher_id)),
         ]
         for row in booked.order_by("pk")

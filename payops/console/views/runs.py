@@ -19,7 +19,7 @@ from payops.console.filters import OpenItemFilter, ResultFilter, RunFilter
 from payops.console.lists import Button, keyset, list_page, without
 from payops.console.run_buckets import bucket_table
 from payops.console.shell import action, page, view
-from payops.console.tables import kind_label
+from payops.console.tables import booked_amounts, kind_label
 from payops.console.views.matching import suggestion_cells
 from payops.console.views.result_exports import export_offer, my_exports
 from payops.core.formatting import local_name, money
@@ -239,7 +239,7 @@ def _voucher_table(found: ReconRun) -> Table:
         [
             cells.text(Event(row.event).label),
             cells.text(row.merchant_no or "–"),
-            cells.text(", ".join(f"{name} {money(value, currency)}" for name, value in sorted(row.amounts.items()))),
+            cells.text(booked_amounts(row.amounts, currency)),
             cells.number(row.voucher_id, link("voucher", row.voucher_id)) if row.voucher_id else cells.text("–"),
         ]
         for row in found.vouchers.order_by("event", "merchant_no")[:200]

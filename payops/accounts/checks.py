@@ -136,7 +136,7 @@ def check_opening(day: dt.date) -> list[Finding]:
     """T opening = T−1 closing, account by account."""
     before = day - dt.timedelta(days=1)
     rows = sql.fetch(
-        "SELECT a.account_no, coalesce(p.closing, 0) AS closing, coalesce(b.opening, 0) AS opening"
+        "SELECT a.account_no, a.currency, coalesce(p.closing, 0) AS closing, coalesce(b.opening, 0) AS opening"
         " FROM (SELECT * FROM accounts_daybalance WHERE day = %s) b"
         " FULL JOIN (SELECT * FROM accounts_daybalance WHERE day = %s) p ON p.account_id = b.account_id"
         " JOIN accounts_account a ON a.id = coalesce(b.account_id, p.account_id)"
@@ -146,8 +146,12 @@ def check_opening(day: dt.date) -> list[Finding]:
     return [
         Finding(
             "opening_equals_closing",
-            _("Account %(account)s opens with %(opening)d but closed the day before with %(closing)d.")
-            % {"account": row["account_no"], "opening": row["opening"], "closing": row["closing"]},
+            _("Account %(account)s opens with %(opening)s but closed the day before with %(closing)s.")
+            % {
+                "account": row["account_no"],
+                "opening": format_amount(row["opening"], row["currency"]),
+                "closing": format_amount(row["closing"], row["currency"]),
+            },
             context=row,
         )
         for row in rows
@@ -161,8 +165,12 @@ def check_stored_balances(day: dt.date) -> list[Finding]:
         findings.append(
             Finding(
                 "stored_balance",
-                _("Account %(account)s showed %(stored)d; its entries make %(computed)d. The balance was rebuilt.")
-                % {"account": row["account_no"], "stored": row["stored"], "computed": row["computed"]},
+                _("Account %(account)s showed %(stored)s; its entries make %(computed)s. The balance was rebuilt.")
+                % {
+                    "account": row["account_no"],
+                    "stored": format_amount(row["stored"], row["currency"]),
+                    "computed": format_amount(row["computed"], row["currency"]),
+                },
                 context={**row, "id": str(row["id"])},
             )
         )

@@ -129,7 +129,7 @@ GROUP BY q.account_id, a.account_no, a.currency ORDER BY lag DESC
 
 # Stored balance and what it does not hold yet, against the closing of the day closed last plus everything since.
 BALANCE_DIFFERENCES: Final = f"""
-SELECT a.id, a.account_no, a.balance AS stored,
+SELECT a.id, a.account_no, a.currency, a.balance AS stored,
     (coalesce(b.closing, 0) + coalesce(t.moved, 0) - coalesce(u.delta, 0))::bigint AS computed
 FROM accounts_account a
 LEFT JOIN accounts_daybalance b ON b.account_id = a.id AND b.day = %(day)s

@@ -8,6 +8,7 @@ import pytest
 from django.db import connection
 
 from payops.accounts import selectors, services, verify
+from payops.accounts.checks import check_opening
 from payops.accounts.choices import DayState, Event, FindingLevel
 from payops.accounts.days import day_digests, day_seal
 from payops.accounts.models import Account, AccountingDay, DayBalance
@@ -134,8 +135,24 @@ def test_a_stored_balance_that_is_not_the_sum_of_its_entries_is_rebuilt_and_repo
     result = services.close_day(MONDAY)
     assert [finding.check for finding in result.findings] == ["stored_balance"]
     assert result.findings[0].context["stored"] == 117
+    assert "showed 1.17; its entries make 1.40." in result.findings[0].message
     account.refresh_from_db()
     assert account.balance == 140
+
+
+def test_a_day_that_opens_with_another_balance_than_the_day_before_closed_with_is_told_in_amounts(book: Book) -> None:
+    book(Event.PAYMENT, A=123_456)
+    close(MONDAY)
+    close(TUESDAY)
+    account = selectors.account_get("2202.01", "merchant", "M-A")
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL session_replication_role = replica")
+        cursor.execute(
+            "UPDATE accounts_daybalance SET opening = 0 WHERE day = %s AND account_id = %s", [TUESDAY, account.pk]
+        )
+        cursor.execute("SET LOCAL session_replication_role = origin")
+    (finding,) = check_opening(TUESDAY)
+    assert finding.message.endswith("opens with 0.00 but closed the day before with 1,234.56.")
 
 
 def test_using_customers_money_is_found(book: Book) -> None:

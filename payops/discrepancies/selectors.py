@@ -5,11 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models import Case, Count, Q, QuerySet, Sum, Value, When
 from django.utils.translation import gettext as _
 
 from payops.accounts.choices import DayState
@@ -169,29 +170,30 @@ def ageing(*, today: dt.date | None = None, contract: ChannelContract | None = N
     cases = Discrepancy.objects.filter(state__in=OPEN_STATES)
     if contract is not None:
         cases = cases.filter(contract=contract)
-    buckets = []
-    for position, (first, last) in enumerate(AGE_BUCKETS):
-        rows = list(
-            cases.filter(_bucket_condition(position, day))
-            .order_by()
-            .values("kind")
-            .annotate(
-                number=Count("id"),
-                surplus=Sum("suspense", filter=Q(suspense__gt=0), default=0),
-                shortage=Sum("suspense", filter=Q(suspense__lt=0), default=0),
-            )
+    bucket = Case(*[When(_bucket_condition(n, day), then=Value(n)) for n in range(len(AGE_BUCKETS))])
+    rows = list(
+        cases.order_by()
+        .annotate(bucket=bucket)
+        .values("bucket", "kind")
+        .annotate(
+            number=Count("id"),
+            surplus=Sum("suspense", filter=Q(suspense__gt=0), default=0),
+            shortage=Sum("suspense", filter=Q(suspense__lt=0), default=0),
         )
-        buckets.append(
-            AgeBucket(
-                first=first,
-                last=last,
-                count=sum(row["number"] for row in rows),
-                surplus=sum(row["surplus"] for row in rows),
-                shortage=-sum(row["shortage"] for row in rows),
-                by_kind={row["kind"]: row["number"] for row in rows},
-            )
-        )
-    return buckets
+    )
+    return [_age_bucket(n, [row for row in rows if row["bucket"] == n]) for n in range(len(AGE_BUCKETS))]
+
+
+def _age_bucket(position: int, rows: Sequence[Mapping[str, Any]]) -> AgeBucket:
+    first, last = AGE_BUCKETS[position]
+    return AgeBucket(
+        first=first,
+        last=last,
+        count=sum(row["number"] for row in rows),
+        surplus=sum(row["surplus"] for row in rows),
+        shortage=-sum(row["shortage"] for row in rows),
+        by_kind={row["kind"]: row["number"] for row in rows},
+    )
 
 
 def age_in_days(case: Discrepancy, *, today: dt.date | None = None) -> int:

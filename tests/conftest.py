@@ -31,7 +31,7 @@ if os.environ.get("CI"):
     hypothesis.settings.load_profile("ci")
 
 FIRST_DAY = dt.date(2026, 11, 10)
-LAST_DAY = dt.date(2026, 11, 21)
+LAST_DAY = dt.date(2026, 11, 24)
 SEEDED_YEARS = (2025, 2026)
 KEPT_BY_FLUSH = {"core_businessday", "django_content_type", "auth_permission"}
 PASSWORD = "correct horse battery"

@@ -245,8 +245,10 @@ def _client(event: Event | None, first: int, count: int, accounts: dict[str, lis
         done.put((begun, time.perf_counter(), waits))
 
 
-def _drainer(stop: Any) -> None:
+def _drainer(start: Any, stop: Any) -> None:
     connection.close()
+    buffering.drain_all()  # connected and statements known, as a worker is
+    start.wait()
     while not stop.wait(DRAIN_SECONDS):
         buffering.drain_all()
 
@@ -256,13 +258,13 @@ def several_clients(
 ) -> tuple[float, list[float]]:
     """Vouchers per second of several processes at once, and every wait; without an event, the psycopg baseline."""
     context = multiprocessing.get_context("fork")
-    start, done, stop = context.Barrier(clients), context.Queue(), context.Event()
+    start, done, stop = context.Barrier(clients + 1), context.Queue(), context.Event()
     connection.close()
     workers = [
         context.Process(target=_client, args=(event, source.take(count + 5), count, accounts, start, done))
         for _ in range(clients)
     ]
-    drainer = context.Process(target=_drainer, args=(stop,))
+    drainer = context.Process(target=_drainer, args=(start, stop))
     for worker in (*workers, drainer):
         worker.start()
     spans = [done.get(timeout=600) for _ in workers]

@@ -15,7 +15,7 @@ import marshal
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -48,7 +48,6 @@ from payops.core.partitions import partition_name
 
 CHUNK: Final = 10_000
 """Postings per COPY: large enough that a chunk's fixed cost vanishes, small enough that a chunk is a few megabytes."""
-_BUFFER: Final = 2_000
 SWITCH_SECONDS: Final = 0.0005
 NULL: Final = "\\N"
 
@@ -378,35 +377,48 @@ class _Batch:
         if not self.taken:
             return PostManyResult(0, self.skipped, self.empty)
         accounts = self._lock_accounts()
-        entry_table = partition_name(Entry, self.day)
-        for chunk in chunks:
-            if chunk:
-                copy_text(entry_table, ENTRY_COLUMNS, self._entry_text(chunk))
+        if self.taken <= self.chunk_size:
+            for chunk in chunks:
+                self._write_entries(self._entry_text(chunk))
+        else:
+            with _behind() as behind:
+                writing: Future[None] | None = None
+                for chunk in chunks:
+                    text = self._entry_text(chunk)
+                    if writing is not None:
+                        writing.result()
+                    writing = behind.submit(self._write_entries, text)
+                if writing is not None:
+                    writing.result()
         _write_balances(accounts)
         if self.diverted:
             divert(self.diverted)
         return PostManyResult(self.taken, self.skipped, self.empty)
 
-    def _entry_text(self, chunk: list[_Prepared]) -> Iterator[bytes]:
+    def _write_entries(self, text: bytes) -> None:
+        if text:
+            copy_text(partition_name(Entry, self.day), ENTRY_COLUMNS, [text])
+
+    def _entry_text(self, chunk: list[_Prepared]) -> bytes:
+        """The lines of a chunk as COPY text. Asks the database nothing: the connection may be in use behind."""
         combos = self.combos
-        for start in range(0, len(chunk), _BUFFER):
-            out: list[str] = []
-            for combo_index, voucher, amounts in chunk[start : start + _BUFFER]:
-                combo = combos[combo_index]
-                if not combo.plain:
-                    out += self._uncommon_lines(combo, voucher, amounts)
+        out: list[str] = []
+        for combo_index, voucher, amounts in chunk:
+            combo = combos[combo_index]
+            if not combo.plain:
+                out += self._uncommon_lines(combo, voucher, amounts)
+                continue
+            tail, entry_id = combo.entry_tail, voucher
+            for (account, positive, negative, sign), amount in zip(combo.lines, amounts, strict=True):
+                if not amount:
                     continue
-                tail, entry_id = combo.entry_tail, voucher
-                for (account, positive, negative, sign), amount in zip(combo.lines, amounts, strict=True):
-                    if not amount:
-                        continue
-                    entry_id += 1
-                    account.balance = balance = account.balance + sign * amount
-                    if amount > 0:
-                        out.append(f"{entry_id}{positive}{amount}{tail}{balance}\n")
-                    else:
-                        out.append(f"{entry_id}{negative}{-amount}{tail}{balance}\n")
-            yield "".join(out).encode()
+                entry_id += 1
+                account.balance = balance = account.balance + sign * amount
+                if amount > 0:
+                    out.append(f"{entry_id}{positive}{amount}{tail}{balance}\n")
+                else:
+                    out.append(f"{entry_id}{negative}{-amount}{tail}{balance}\n")
+        return "".join(out).encode()
 
     def _uncommon_lines(self, combo: _Combo, entry_id: int, amounts: list[int]) -> Iterator[str]:
         """Lines some of which cannot be booked, go to suspense, or leave their balance to follow later."""

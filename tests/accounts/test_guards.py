@@ -245,6 +245,28 @@ def test_a_voucher_under_the_key_of_another_is_refused(ledger: dt.date) -> None:
         header()
 
 
+@pytest.mark.parametrize("far", [1, 1_000_000], ids=["in a row", "far apart"])
+@pytest.mark.parametrize("wrong", ["missing", "another's"])
+@BOTH_TABLES
+def test_one_of_many_vouchers_without_a_key_of_its_own_is_refused(
+    ledger: dt.date, suffix: str, wrong: str, far: int
+) -> None:
+    """Many at once are compared with their keys in another way than one, and only where their sources lie close."""
+    for n in range(5):
+        key(VOUCHER + n * 1000, source=1 + n * far)
+    if wrong == "another's":
+        key(VOUCHER + 9_000, source=1 + 5 * far)
+    vouchers = [[VOUCHER + n * 1000, 1 + n * far] for n in range(6)]
+    with refused("PL009"):
+        run(
+            f"INSERT INTO accounts_voucher{suffix} (id, event, source_kind, source_id, business_date, line_count,"
+            " rule_version, memo, posted_at, posted_by) SELECT id, %s, 'raw', source, '2026-11-16', 2, 1, '', now(), ''"
+            " FROM unnest(%s::bigint[], %s::bigint[]) AS v(id, source)",
+            int(Event.PAYMENT),
+            *map(list, zip(*vouchers, strict=True)),
+        )
+
+
 @pytest.mark.parametrize(
     "statement",
     ["UPDATE accounts_postingkey SET source_id = 9", "DELETE FROM accounts_postingkey", "TRUNCATE accounts_postingkey"],

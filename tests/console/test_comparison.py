@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from payops.console.views.comparison import _difference_table
+from payops.reconciliation.comparison import Change, Row
 from payops.reconciliation.models import ReconResult, ReconRun
 from payops.reconciliation.services import run_reconcile
 from tests.console.conftest import Books, address
@@ -29,6 +31,13 @@ def test_unchanged_differences_can_be_looked_at_with_both_amounts(books: Books, 
     text = read("carol", "run_compare", now.pk, change="same")
     for key in now.result_rows.values_list("match_key", flat=True)[:20]:
         assert key in text
+
+
+def test_differences_that_are_all_new_have_no_columns_of_before() -> None:
+    side = {"kind": "own_only", "case": None, "own_amount": 100, "channel_amount": 0, "d": -100}
+    row = Row(n=1, match_key="K-1", change=Change.ADDED, before=None, now={**side, "transaction": 1, "bill_line": None})
+    titles = [str(column.title) for column in _difference_table([row], "CNY").columns]
+    assert titles == ["Change", "Matching key", "Now", "Ours", "Channel", "Difference"]
 
 
 def test_the_only_run_of_a_day_has_nothing_to_be_compared_with(books: Books, read: Read) -> None:

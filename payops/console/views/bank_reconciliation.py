@@ -12,7 +12,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import path
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext
 
 from payops.channels.choices import BankAccountKind
 from payops.channels.models import BankAccount
@@ -74,7 +74,7 @@ def bank_reconciliation_list(request: HttpRequest) -> HttpResponseBase:
         Column(_("Day")),
         Column(_("State")),
         Column(_("Open items"), "c-amount"),
-        Column(_("Journal"), "c-amount"),
+        Column(pgettext("bank reconciliation", "Journal"), "c-amount"),
         Column(_("Bank"), "c-amount"),
         Column(_("Adjusted journal"), "c-amount"),
         Column(_("Adjusted bank"), "c-amount"),
@@ -287,7 +287,7 @@ def _versions_table(found: BankReconciliation) -> Table:
     ]
     columns = [
         Column(_("Number")),
-        Column(_("Journal"), "c-amount"),
+        Column(pgettext("bank reconciliation", "Journal"), "c-amount"),
         Column(_("Bank"), "c-amount"),
         Column(_("Difference"), "c-amount"),
         Column(_("Made at")),

@@ -191,12 +191,14 @@ def _booked(amounts: dict[str, int], voucher_id: int | None, currency: str) -> C
 
 
 def _difference_table(rows: list[Row], currency: str) -> Table:
+    # A side that no row has would be four empty columns.
+    had, have = any(row.before for row in rows), any(row.now for row in rows)
     body = [
         [
             cells.badge(row.change, Change(row.change).label, tone=TONES[Change(row.change)]),
             cells.number(row.match_key, link("explain", q=_number_of(row))),
-            *_side(row.before, currency),
-            *_side(row.now, currency),
+            *(_side(row.before, currency) if had else []),
+            *(_side(row.now, currency) if have else []),
         ]
         for row in rows
     ]
@@ -204,10 +206,8 @@ def _difference_table(rows: list[Row], currency: str) -> Table:
     columns = [
         Column(_("Change")),
         Column(_("Matching key")),
-        Column(_("Before")),
-        *side,
-        Column(_("Now")),
-        *side,
+        *([Column(_("Before")), *side] if had else []),
+        *([Column(_("Now")), *side] if have else []),
     ]
     return Table(columns, body, title=_("Differences"), empty=_("Both runs found the same differences."))
 

@@ -27,7 +27,7 @@ def place(tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Pat
 def walk(**options: Any) -> dict[str, Any]:
     out = io.StringIO()
     call_command(
-        "run_sample_days", merchants=60, transactions=2_000, json=True, stdout=out, stderr=io.StringIO(), **options
+        "run_sample_days", merchants=24, transactions=1_200, json=True, stdout=out, stderr=io.StringIO(), **options
     )
     return json.loads(out.getvalue())
 
@@ -41,7 +41,7 @@ def test_every_planted_difference_is_found_and_nothing_else_and_a_second_walk_ch
 
 
 def test_an_answer_that_is_not_true_is_noticed(place: Path) -> None:
-    call_command("make_sample_days", out=place / "days", merchants=40, transactions=600, stdout=io.StringIO())
+    call_command("make_sample_days", out=place / "days", merchants=12, transactions=300, stdout=io.StringIO())
     path = place / "days" / "answers.json"
     answers = json.loads(path.read_text(encoding="utf-8"))
     gone = answers["differences"].pop(0)

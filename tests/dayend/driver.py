@@ -62,7 +62,13 @@ def look(_root: Path, _url: str) -> None:
     sys.stdout.write(json.dumps({"steps": steps_of(MON), **books()}, default=str))
 
 
-WORKS = {work.__name__: work for work in (prepare, finish, queue_day, sweep, look)}
+def finish_and_look(root: Path, url: str) -> None:
+    """Both, by a process that begins only once."""
+    finish(root, url)
+    look(root, url)
+
+
+WORKS = {work.__name__: work for work in (prepare, finish, queue_day, sweep, look, finish_and_look)}
 
 if __name__ == "__main__":
     django.setup()

@@ -218,16 +218,14 @@ def undisturbed(
     shutil.copytree(monday / "files", folder / "files")
     with bank_at(folder / "bank", MON) as bank:
         place = Place(server, "undisturbed", small_days, bank.url, folder / "files", var)
-        place.do("finish")
-        books = place.do("look")
+        books = place.do("finish_and_look")
         place.end()
     assert set(books["steps"].values()) == {"done"}
     return {"books": books, "paid": paid_by(folder / "bank")}
 
 
 def ends_like(place: Place, undisturbed: dict[str, Any], tmp_path: Path) -> None:
-    place.do("finish")
-    assert place.do("look") == undisturbed["books"]
+    assert place.do("finish_and_look") == undisturbed["books"]
     assert paid_by(tmp_path / "bank") == undisturbed["paid"]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -21,10 +20,10 @@ from payops.reconciliation.matching.hand import hand_match_propose
 from payops.reconciliation.matching.suggest import suggestions_of
 from payops.reconciliation.matching.undo import hand_match_undo_propose
 from payops.reconciliation.models import MatchGroup, MatchLink, MatchMember, OpenItem, RunVoucher
+from tests.examples import examples
 from tests.reconciliation.builders import MON, TUE, WED, Bill, Town, found, line, live, pay, reverse
 from tests.reconciliation.test_matching import part, rule
 
-EXAMPLES = int(os.environ.get("PAYOPS_EXAMPLES", "1")) * 6
 DAYS = (MON, TUE, WED)
 FATES = (
     "matched",
@@ -120,7 +119,7 @@ FATE = st.tuples(st.sampled_from(FATES), st.integers(1_000, 90_000), st.integers
 
 @pytest.mark.django_db
 @given(fates=st.lists(FATE, min_size=1, max_size=9), by=st.sampled_from([GroupBy.REQUEST, GroupBy.NONE]))
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(9), deadline=None, suppress_health_check=list(HealthCheck))
 def test_random_residues(town: Town, alice: User, bob: User, fates: list[tuple[str, int, int]], by: GroupBy) -> None:
     with transaction.atomic():
         _live(town, alice, bob, fates, by)

@@ -14,7 +14,7 @@ from payops.approvals.models import ApprovalRequest, RequestStatus
 from payops.console.cells import STAND_INS, link
 from payops.console.navigation import ITEMS, NAVIGATION, navigation_for
 from payops.identity.models import User
-from tests.console.conftest import address
+from tests.console.conftest import Books, address
 
 NUMBERED = [
     pattern
@@ -54,8 +54,9 @@ def test_every_page_of_the_sidebar_is_there_once() -> None:
 
 
 def test_a_person_sees_only_what_their_role_opens_whoever_looked_before(
-    alice: User, monkeypatch: pytest.MonkeyPatch
+    books: Books, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    alice = books.user("alice")
     assert address("audit_list") in menu(alice)
     monkeypatch.setattr("payops.identity.models.permissions_of", lambda *_: frozenset({"dashboard.view"}))
     assert re.findall(r'href="([^"]+)"', menu(alice)) == [address("dashboard")]
@@ -64,12 +65,13 @@ def test_a_person_sees_only_what_their_role_opens_whoever_looked_before(
     assert address("audit_list") in menu(alice)
 
 
-def test_only_the_page_one_is_on_is_marked(alice: User) -> None:
+def test_only_the_page_one_is_on_is_marked(books: Books) -> None:
+    alice = books.user("alice")
     marked = [re.findall(r'href="([^"]+)" class="c-active"', menu(alice, f"console:{name}")) for name in ITEMS]
     assert marked == [[address(name)] for name in ITEMS]
 
 
-def test_the_badge_counts_what_waits_now_and_for_whom(books: Any) -> None:
+def test_the_badge_counts_what_waits_now_and_for_whom(books: Books) -> None:
     def badge(username: str) -> list[str]:
         return re.findall(r'class="c-count">(\d+)<', menu(books.user(username)))
 
@@ -81,7 +83,7 @@ def test_the_badge_counts_what_waits_now_and_for_whom(books: Any) -> None:
     assert badge("bob") == ([str(before - 1)] if before > 1 else [])
 
 
-def test_the_menu_speaks_the_language_of_the_reader(books: Any) -> None:
+def test_the_menu_speaks_the_language_of_the_reader(books: Books) -> None:
     client = books.client("alice")
     english, chinese = (
         client.get(address("dashboard"), headers={"accept-language": language}).content.decode()

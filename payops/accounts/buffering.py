@@ -45,9 +45,13 @@ def drain(*, limit: int = STEP) -> int:
 
 
 def drain_all(*, step: int = STEP) -> int:
-    """Steps until the queue is empty or only what other drains hold is left; how many movements."""
-    total = 0
-    while moved := drain(limit=step):
+    """Steps until one finds less than it may move; how many movements.
+
+    What came in meanwhile is left to the next drain: under steady traffic there is always some.
+    """
+    total = moved = drain(limit=step)
+    while moved == step:
+        moved = drain(limit=step)
         total += moved
     return total
 

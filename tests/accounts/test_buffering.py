@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import itertools
 import os
 import random
 import signal
@@ -98,6 +99,20 @@ def test_two_drains_share_the_queue(hot: None) -> None:
     services.post_many([payment(n) for n in range(1, 501)])
     assert sum(together(*[lambda: buffering.drain_all(step=20)] * 4)) == 1000
     balances_are_exact()
+
+
+def test_a_drain_ends_although_movements_keep_coming(hot: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    step, numbers = buffering.drain, itertools.count(4)
+
+    def step_and_one_more_payment(*, limit: int) -> int:
+        moved = step(limit=limit)
+        services.post_many([payment(next(numbers))])
+        return moved
+
+    services.post_many([payment(n) for n in range(1, 4)])
+    monkeypatch.setattr(buffering, "drain", step_and_one_more_payment)
+    assert buffering.drain_all(step=6) == 8
+    assert QueuedMovement.objects.count() == 2
 
 
 def test_a_drain_that_is_rolled_back_moved_nothing(hot: None) -> None:

@@ -22,6 +22,7 @@ from payops.channels.bills.selectors import accepted_file_held, line_range
 from payops.channels.choices import CostMode
 from payops.channels.models import BillFile, ChannelContract
 from payops.core.errors import PayopsError
+from payops.core.garbage import only_new_garbage
 from payops.core.ids import id_range
 from payops.core.institution import get_institution
 from payops.core.locks import xact_lock
@@ -65,6 +66,7 @@ def work_stands_on(bill_file: BillFile) -> bool:
     return ReconRun.objects.filter(file=bill_file, state=RunState.COMPLETE).exists()
 
 
+@only_new_garbage()
 @transaction.atomic
 def run_reconcile(
     *,

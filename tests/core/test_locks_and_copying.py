@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from django.db import DatabaseError, connection, connections, transaction
+from django.db import DatabaseError, DataError, connection, connections, transaction
 from django.db.transaction import TransactionManagementError
 
 from payops.core import copying, locks
@@ -142,6 +142,36 @@ def test_an_error_of_the_source_stops_the_copy(db: None) -> None:
     with copying.temp_table("fresh", {"id": "bigint"}) as table:
         with pytest.raises(PayopsError), transaction.atomic():
             copying.copy_rows(table, ["id"], source())
+        assert everything(table) == []
+
+
+def lines_of(count: int) -> list[bytes]:
+    """More than what may wait for the sending thread, in chunks of a few pieces each."""
+    return [b"%d\t%s\n" % (number, b"x" * 300_000) for number in range(count)]
+
+
+def test_chunks_sent_behind_the_callers_back_arrive_whole_and_in_order(db: None) -> None:
+    with copying.temp_table("fresh", {"id": "bigint", "label": "text"}) as table:
+        assert copying.copy_text(table, ["id", "label"], lines_of(30), behind=True) == 30
+        assert [(number, len(label)) for number, label in everything(table)] == [(n, 300_000) for n in range(30)]
+
+
+def test_what_the_server_refuses_of_chunks_sent_behind_is_djangos_error_and_nothing_is_loaded(db: None) -> None:
+    with copying.temp_table("fresh", {"id": "bigint", "label": "text"}) as table:
+        for bad in ([b"one\tx\n"], [b"one\tx\n", *lines_of(60)], [*lines_of(60), b"one\tx\n"]):
+            with pytest.raises(DataError), transaction.atomic():
+                copying.copy_text(table, ["id", "label"], bad, behind=True)
+            assert everything(table) == []
+
+
+def test_an_error_of_the_source_stops_a_copy_sent_behind_and_leaves_the_connection_usable(db: None) -> None:
+    def source() -> Any:
+        yield from lines_of(10)
+        raise PayopsError("file.bad", "line 11 is damaged")
+
+    with copying.temp_table("fresh", {"id": "bigint", "label": "text"}) as table:
+        with pytest.raises(PayopsError), transaction.atomic():
+            copying.copy_text(table, ["id", "label"], source(), behind=True)
         assert everything(table) == []
 
 

@@ -305,7 +305,7 @@ def _store_lines(bill_file: BillFile, reader: Reader, *, big: bool) -> Reader:
         # Many lines would fill the reader's memory of keys for nothing: all of them are compared once they are stored.
         reader.leave_repeats()
         with own_partition(BillLine, lo, hi, name=own_partition_name(BillLine, lo)) as table:
-            copy_text(table, BILL_COPY_COLUMNS, chunks, freeze=True)
+            copy_text(table, BILL_COPY_COLUMNS, chunks, freeze=True, behind=True)
             _refuse_repeats(table, lo, hi, reader)
     else:
         table = partition_name(BillLine, bill_file.channel_date)

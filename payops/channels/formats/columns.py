@@ -173,11 +173,12 @@ def require_digits(cells: Sequence[bytes], name: str, shortest: int, longest: in
 
 def require_keys(cells: Sequence[bytes], name: str, *, optional: bool = False) -> None:
     """All cells are printable ASCII without blanks, at most 64 long, present unless optional."""
+    text = b"".join(cells)
     if (
-        b"".join(cells).translate(None, _PRINTABLE)
+        text.translate(None, _PRINTABLE)
         or len(max(cells, key=len)) > 64
         or not (optional or all(cells))
-        or DAMAGED_NUMBER.fullmatch(cells[0])
+        or ((b"E+" in text or b"e+" in text) and any(map(DAMAGED_NUMBER.fullmatch, cells)))
     ):
         raise IrregularError(
             "line.key",

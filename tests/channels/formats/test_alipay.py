@@ -214,6 +214,10 @@ def test_a_cell_that_cannot_be_read_holds_its_line(old, new, reason):
     assert held(edit(old, new)) == [(1, reason)]
 
 
+def test_an_order_number_rounded_by_a_spreadsheet_holds_its_line_wherever_it_stands():
+    assert held(edit("PA2026111810100004", "2.02611E+15")) == [(4, "line.key")]
+
+
 def test_a_cut_bill_is_never_accepted_whole():
     data = ALIPAY_DETAIL.read_bytes()
     last = data.index("#导出时间".encode("gb18030")) - 4

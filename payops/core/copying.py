@@ -67,8 +67,9 @@ def copy_text(
     """
     connection = connections[using]
     with connection.wrap_database_errors, connection.cursor() as cursor:
-        writer = _BehindWriter(cursor.cursor) if behind else None
-        with cursor.copy(_copy_statement(table, columns, freeze=freeze), writer=writer) as copy:
+        statement, driver = _copy_statement(table, columns, freeze=freeze), cursor.cursor
+        # Of the driver's own cursor: Django's, where it notes queries, takes no writer.
+        with driver.copy(statement, writer=_BehindWriter(driver)) if behind else cursor.copy(statement) as copy:
             for chunk in chunks:
                 copy.write(chunk)
         return cursor.rowcount

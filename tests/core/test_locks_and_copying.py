@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.db import DatabaseError, DataError, connection, connections, transaction
 from django.db.transaction import TransactionManagementError
+from django.test.utils import CaptureQueriesContext
 
 from payops.core import copying, locks
 from payops.core.errors import PayopsError
@@ -148,6 +149,11 @@ def test_an_error_of_the_source_stops_the_copy(db: None) -> None:
 def lines_of(count: int) -> list[bytes]:
     """More than what may wait for the sending thread, in chunks of a few pieces each."""
     return [b"%d\t%s\n" % (number, b"x" * 300_000) for number in range(count)]
+
+
+def test_chunks_are_sent_behind_where_queries_are_noted_too(db: None) -> None:
+    with CaptureQueriesContext(connection), copying.temp_table("fresh", {"id": "bigint", "label": "text"}) as table:
+        assert copying.copy_text(table, ["id", "label"], lines_of(3), behind=True) == 3
 
 
 def test_chunks_sent_behind_the_callers_back_arrive_whole_and_in_order(db: None) -> None:

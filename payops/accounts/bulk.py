@@ -10,7 +10,6 @@ stays flat however many postings come.
 from __future__ import annotations
 
 import datetime as dt
-import gc
 import marshal
 import sys
 import tempfile
@@ -42,6 +41,7 @@ from payops.accounts.posting import (
 from payops.accounts.rules import CompiledRule, RuleLine, rule_for
 from payops.core.copying import copy_text, text_field
 from payops.core.errors import PayopsError
+from payops.core.garbage import no_garbage_search
 from payops.core.ids import day_code, day_floor
 from payops.core.locks import xact_lock
 from payops.core.partitions import partition_name
@@ -154,20 +154,8 @@ def post_many(
     source id. `day`: the accounting day, default the open one. Raises what `post` raises; the first posting that
     cannot be booked stops the batch.
     """
-    with guard_errors(), transaction.atomic(), _no_garbage_collection():
+    with guard_errors(), transaction.atomic(), no_garbage_search():
         return _Batch(day, posted_by, chunk_size).run(iter(postings))
-
-
-@contextmanager
-def _no_garbage_collection() -> Iterator[None]:
-    """Hundreds of thousands of small tuples, none in a cycle: looking for one costs a third of the client's time."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 @contextmanager

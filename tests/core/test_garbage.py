@@ -7,7 +7,7 @@ import weakref
 
 import pytest
 
-from payops.core.garbage import only_new_garbage
+from payops.core.garbage import no_garbage_search, only_new_garbage
 
 
 class Ring:
@@ -34,3 +34,17 @@ def test_after_an_error_everything_is_searched_again() -> None:
     with pytest.raises(ZeroDivisionError), only_new_garbage():
         1 // (gc.get_freeze_count() - gc.get_freeze_count())
     assert gc.get_freeze_count() == 0
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_search_is_as_it_was_after_a_block_without_it(enabled: bool) -> None:
+    if not enabled:
+        gc.disable()
+    try:
+        with no_garbage_search():
+            assert not gc.isenabled()
+        with pytest.raises(ZeroDivisionError), no_garbage_search():
+            1 // (gc.get_freeze_count() - gc.get_freeze_count())
+        assert gc.isenabled() == enabled
+    finally:
+        gc.enable()
